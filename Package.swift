@@ -1,0 +1,132 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+// The folder tree is the architecture: each module is a target, arrows go down only.
+// `Tests/Layering` reads this manifest and fails when a dependency points upwards.
+
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// A module of the product: `folder` is its place below `Sources`.
+func module(_ name: String, _ folder: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "Sources/\(folder)", exclude: exclude, swiftSettings: strict)
+}
+
+/// The tests of one module, in the folder that mirrors its own.
+func tests(_ name: String, _ folder: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, path: "Tests/\(folder)", exclude: exclude, swiftSettings: strict)
+}
+
+func system(_ name: String, _ folder: String, _ pkgConfig: String, _ apt: String) -> Target {
+    .systemLibrary(name: name, path: "Sources/\(folder)/\(name)", pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+
+let package = Package(
+    name: "relayd",
+    products: [
+        .executable(name: "relayd", targets: ["relayd"]),
+        .executable(name: "chatctl", targets: ["chatctl"]),
+        .library(
+            name: "Common",
+            targets: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras.git", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-http-types.git", exact: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/apple/swift-protobuf.git", exact: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit.git", exact: "0.6.0"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", exact: "0.2.0"),
+    ],
+    targets: [
+        // Floor 0: the system's C libraries.
+        system("CSQLite", "Common/SQLite", "sqlite3", "libsqlite3-dev"),
+        system("CSodium", "Common/Crypto", "libsodium", "libsodium-dev"),
+        system("CZlib", "Common/Crypto", "zlib", "zlib1g-dev"),
+        system("COpenSSL", "Common/TLS", "openssl", "libssl-dev"),
+        system("CSystemd", "relayd/Main", "libsystemd", "libsystemd-dev"),
+        system("CQREncode", "chatctl/Commands", "libqrencode", "libqrencode-dev"),
+
+        // Floor 1
+        module("RelayModel", "Common/Model", []),
+
+        // Floor 2
+        module("RelayWire", "Common/Wire", ["RelayModel", swiftProtobuf, nioCore], exclude: ["relay.proto", "client.proto"]),
+        module("RelayControl", "Common/Control", ["RelayModel"]),
+        module("RelayCrypto", "Common/Crypto", ["RelayModel", "CSodium", "CZlib"], exclude: ["CSodium", "CZlib"]),
+        module("RelayTLS", "Common/TLS", ["COpenSSL"], exclude: ["COpenSSL"]),
+        module("RelaySQLite", "Common/SQLite", ["CSQLite"], exclude: ["CSQLite"]),
+
+        // Floor 3
+        module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
+        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelaySQLite", nioCore]),
+
+        // Floor 4
+        module(
+            "RelayClient", "Common/Client",
+            ["RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelaySQLite", nioCore, nioPosix, swiftProtobuf]),
+        module("RelayDirectory", "relayd/Directory", ["RelayModel", "RelayCrypto", "RelayStorage"]),
+        module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
+
+        // Floor 5
+        module(
+            "RelayMessageSending", "relayd/MessageSending",
+            ["RelayModel", "RelayWire", "RelayStorage", "RelayDirectory", nioCore]),
+
+        // Floor 6
+        module(
+            "RelayGateway", "relayd/Gateway",
+            [
+                "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
+                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+            ]),
+        module(
+            "RelayControlServer", "relayd/ControlServer",
+            [
+                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayMessageSending",
+                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
+            ]),
+        module(
+            "ChatctlCommands", "chatctl/Commands",
+            [
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, argumentParser,
+                histogram,
+            ], exclude: ["CQREncode"]),
+
+        // Floor 7: the two programs.
+        .executableTarget(
+            name: "relayd",
+            dependencies: [
+                "RelayModel", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending", "RelayGateway",
+                "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, toml,
+            ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
+        .executableTarget(
+            name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
+
+        // Tests mirror the folders.
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,52 @@
+import RelayModel
+
+/// One thing an operator can ask of the daemon: a request that names its reply.
+///
+/// Over the socket it is `POST /v1/<path>` with the operation as a JSON body and the reply as JSON; an operation that only
+/// reads also answers `GET` without a body when all its fields are optional.
+package protocol ControlOperation: Codable, Sendable {
+    associatedtype Reply: Codable & Sendable
+    /// Which operation this is; it gives the path and who may call it.
+    static var name: ControlOperationName { get }
+}
+
+/// Every operation there is. The server switches over all cases, so a new one does not compile until it is served.
+package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
+    case hello
+    case status
+    case userAdd = "user/add"
+    case userList = "user/list"
+    case userShow = "user/show"
+    case userRemove = "user/remove"
+    case inviteCreate = "invite/create"
+    case inviteList = "invite/list"
+    case inviteRevoke = "invite/revoke"
+    case deviceList = "device/list"
+    case deviceShow = "device/show"
+    case deviceRevoke = "device/revoke"
+    case auditList = "audit/list"
+
+    /// Path below `/v1/`.
+    package var path: String { rawValue }
+
+    /// Who may call it.
+    package var access: ControlAccess {
+        switch self {
+        case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList: .view
+        case .userAdd, .userRemove, .inviteCreate, .inviteRevoke, .deviceRevoke: .admin
+        }
+    }
+}
+
+/// What a peer of the control socket may do, decided by its credentials.
+package enum ControlAccess: Int, Comparable, Sendable {
+    /// Members of the viewer group: read only.
+    case view = 1
+    /// Root, the service user and members of the admin group.
+    case admin = 2
+
+    package static func < (left: ControlAccess, right: ControlAccess) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// The version of this protocol. A client refuses a daemon with another one.
+package let controlProtocolVersion = 1

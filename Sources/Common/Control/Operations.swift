@@ -1,0 +1,337 @@
+import RelayModel
+
+/// The first exchange on a connection: do both sides speak the same protocol?
+package struct Hello: ControlOperation {
+    package static let name = ControlOperationName.hello
+    package init() {}
+    package struct Reply: Codable, Sendable {
+        package var protocolVersion: Int
+        package var relayVersion: String
+        package init(protocolVersion: Int, relayVersion: String) {
+            self.protocolVersion = protocolVersion
+            self.relayVersion = relayVersion
+        }
+    }
+}
+
+/// How the daemon is, on one screen.
+package struct Status: ControlOperation {
+    package static let name = ControlOperationName.status
+    package init() {}
+    package struct Reply: Codable, Sendable {
+        package var relayVersion: String
+        package var startedAt: Timestamp
+        package var now: Timestamp
+        package var processID: Int
+        /// Where clients connect.
+        package var listening: [String]
+        /// The link base that invites carry.
+        package var publicURL: String
+        package var users: Int
+        package var devices: Int
+        package var openInvites: Int
+        /// Live WebSocket connections.
+        package var connections: Int
+        /// Since the start.
+        package var messagesAccepted: Int
+        package var envelopesDelivered: Int
+        package var requestsRefused: Int
+        /// The store's file and its write-ahead log.
+        package var storeBytes: Int
+        package var writerQueue: Int
+        /// Commands and transactions since the start: their ratio is the batch that group commit reaches.
+        package var commandsApplied: Int
+        package var commits: Int
+        package var residentBytes: Int
+        package var cpuMicroseconds: Int
+        package init(
+            relayVersion: String, startedAt: Timestamp, now: Timestamp, processID: Int, listening: [String], publicURL: String, users: Int,
+            devices: Int, openInvites: Int, connections: Int, messagesAccepted: Int, envelopesDelivered: Int, requestsRefused: Int,
+            storeBytes: Int, writerQueue: Int, commandsApplied: Int, commits: Int, residentBytes: Int, cpuMicroseconds: Int
+        ) {
+            self.relayVersion = relayVersion
+            self.startedAt = startedAt
+            self.now = now
+            self.processID = processID
+            self.listening = listening
+            self.publicURL = publicURL
+            self.users = users
+            self.devices = devices
+            self.openInvites = openInvites
+            self.connections = connections
+            self.messagesAccepted = messagesAccepted
+            self.envelopesDelivered = envelopesDelivered
+            self.requestsRefused = requestsRefused
+            self.storeBytes = storeBytes
+            self.writerQueue = writerQueue
+            self.commandsApplied = commandsApplied
+            self.commits = commits
+            self.residentBytes = residentBytes
+            self.cpuMicroseconds = cpuMicroseconds
+        }
+    }
+}
+
+// MARK: Users
+
+/// What the relay holds about a user, for the operator.
+package struct UserRecord: Codable, Sendable, Equatable {
+    package var id: UserID
+    package var name: String
+    package var displayName: String?
+    package var avatar: String?
+    package var createdAt: Timestamp
+    package var devices: [DeviceRecord]
+    package var openInvites: Int
+    package init(id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, devices: [DeviceRecord], openInvites: Int) {
+        self.id = id
+        self.name = name
+        self.displayName = displayName
+        self.avatar = avatar
+        self.createdAt = createdAt
+        self.devices = devices
+        self.openInvites = openInvites
+    }
+}
+
+/// An invite as it is shown once: the only place where the code appears.
+package struct InviteIssued: Codable, Sendable {
+    package var id: InviteID
+    package var user: String
+    /// The one-time secret.
+    package var code: String
+    /// What a client opens: the relay's address with the code behind `#`, so that no server logs it.
+    package var link: String
+    package var expiresAt: Timestamp
+    package init(id: InviteID, user: String, code: String, link: String, expiresAt: Timestamp) {
+        self.id = id
+        self.user = user
+        self.code = code
+        self.link = link
+        self.expiresAt = expiresAt
+    }
+}
+
+/// Adds a user and issues their first invite.
+package struct UserAdd: ControlOperation {
+    package static let name = ControlOperationName.userAdd
+    package var user: String
+    package var displayName: String?
+    package var avatar: String?
+    /// Seconds until the invite expires; the relay's default when absent.
+    package var inviteLifetimeSeconds: Int?
+    package init(user: String, displayName: String? = nil, avatar: String? = nil, inviteLifetimeSeconds: Int? = nil) {
+        self.user = user
+        self.displayName = displayName
+        self.avatar = avatar
+        self.inviteLifetimeSeconds = inviteLifetimeSeconds
+    }
+    package struct Reply: Codable, Sendable {
+        package var user: UserRecord
+        package var invite: InviteIssued
+        package init(user: UserRecord, invite: InviteIssued) {
+            self.user = user
+            self.invite = invite
+        }
+    }
+}
+
+/// Users in the order of their names, in pages.
+package struct UserList: ControlOperation {
+    package static let name = ControlOperationName.userList
+    /// Continue behind this name.
+    package var after: String?
+    /// 1 to 500; 500 when absent.
+    package var limit: Int?
+    package init(after: String? = nil, limit: Int? = nil) {
+        self.after = after
+        self.limit = limit
+    }
+    package struct Reply: Codable, Sendable {
+        package var users: [UserRecord]
+        /// Pass as `after` for the next page; absent at the end.
+        package var next: String?
+        package init(users: [UserRecord], next: String?) {
+            self.users = users
+            self.next = next
+        }
+    }
+}
+
+package struct UserShow: ControlOperation {
+    package static let name = ControlOperationName.userShow
+    package var user: String
+    package init(user: String) { self.user = user }
+    package typealias Reply = UserRecord
+}
+
+/// Removes a user: devices and invites end at once, their mailbox is deleted. Messages in other people's mailboxes stay.
+package struct UserRemove: ControlOperation {
+    package static let name = ControlOperationName.userRemove
+    package var user: String
+    /// Only say what would go.
+    package var dryRun: Bool?
+    /// For the audit log.
+    package var reason: String?
+    package init(user: String, dryRun: Bool? = nil, reason: String? = nil) {
+        self.user = user
+        self.dryRun = dryRun
+        self.reason = reason
+    }
+    package struct Reply: Codable, Sendable {
+        package var user: String
+        package var dryRun: Bool
+        package var devices: Int
+        package var openInvites: Int
+        package var mailboxEntries: Int
+        package init(user: String, dryRun: Bool, devices: Int, openInvites: Int, mailboxEntries: Int) {
+            self.user = user
+            self.dryRun = dryRun
+            self.devices = devices
+            self.openInvites = openInvites
+            self.mailboxEntries = mailboxEntries
+        }
+    }
+}
+
+// MARK: Invites
+
+package enum InviteState: String, Codable, Sendable { case open, used, expired, revoked }
+
+package struct InviteRecord: Codable, Sendable, Equatable {
+    package var id: InviteID
+    package var user: String
+    package var state: InviteState
+    package var createdAt: Timestamp
+    package var expiresAt: Timestamp
+    package init(id: InviteID, user: String, state: InviteState, createdAt: Timestamp, expiresAt: Timestamp) {
+        self.id = id
+        self.user = user
+        self.state = state
+        self.createdAt = createdAt
+        self.expiresAt = expiresAt
+    }
+}
+
+package struct InviteCreate: ControlOperation {
+    package static let name = ControlOperationName.inviteCreate
+    package var user: String
+    package var lifetimeSeconds: Int?
+    package init(user: String, lifetimeSeconds: Int? = nil) {
+        self.user = user
+        self.lifetimeSeconds = lifetimeSeconds
+    }
+    package typealias Reply = InviteIssued
+}
+
+package struct InviteList: ControlOperation {
+    package static let name = ControlOperationName.inviteList
+    /// Only this user's.
+    package var user: String?
+    package init(user: String? = nil) { self.user = user }
+    package struct Reply: Codable, Sendable {
+        package var invites: [InviteRecord]
+        package init(invites: [InviteRecord]) { self.invites = invites }
+    }
+}
+
+package struct InviteRevoke: ControlOperation {
+    package static let name = ControlOperationName.inviteRevoke
+    package var invite: InviteID
+    package init(invite: InviteID) { self.invite = invite }
+    package typealias Reply = InviteRecord
+}
+
+// MARK: Devices
+
+package struct DeviceRecord: Codable, Sendable, Equatable {
+    package var id: DeviceID
+    package var user: String
+    package var name: String
+    /// Of the identity key: the first 16 bytes of its BLAKE2b-256 hash, in groups of four hex digits.
+    package var fingerprint: String
+    package var createdAt: Timestamp
+    package var online: Bool
+    /// Envelopes in the user's mailbox behind this device's cursor.
+    package var pending: Int
+    package init(id: DeviceID, user: String, name: String, fingerprint: String, createdAt: Timestamp, online: Bool, pending: Int) {
+        self.id = id
+        self.user = user
+        self.name = name
+        self.fingerprint = fingerprint
+        self.createdAt = createdAt
+        self.online = online
+        self.pending = pending
+    }
+}
+
+package struct DeviceList: ControlOperation {
+    package static let name = ControlOperationName.deviceList
+    /// Only this user's.
+    package var user: String?
+    package init(user: String? = nil) { self.user = user }
+    package struct Reply: Codable, Sendable {
+        package var devices: [DeviceRecord]
+        package init(devices: [DeviceRecord]) { self.devices = devices }
+    }
+}
+
+package struct DeviceShow: ControlOperation {
+    package static let name = ControlOperationName.deviceShow
+    package var device: DeviceID
+    package init(device: DeviceID) { self.device = device }
+    package typealias Reply = DeviceRecord
+}
+
+/// Ends a device: its tokens and connections die at once, nothing more is delivered to it.
+package struct DeviceRevoke: ControlOperation {
+    package static let name = ControlOperationName.deviceRevoke
+    package var device: DeviceID
+    package var dryRun: Bool?
+    package var reason: String?
+    package init(device: DeviceID, dryRun: Bool? = nil, reason: String? = nil) {
+        self.device = device
+        self.dryRun = dryRun
+        self.reason = reason
+    }
+    package struct Reply: Codable, Sendable {
+        package var device: DeviceRecord
+        package var dryRun: Bool
+        package init(device: DeviceRecord, dryRun: Bool) {
+            self.device = device
+            self.dryRun = dryRun
+        }
+    }
+}
+
+// MARK: Audit
+
+/// One change that an operator made.
+package struct AuditRecord: Codable, Sendable, Equatable {
+    package var at: Timestamp
+    /// The caller's user id on this system.
+    package var uid: UInt32
+    package var operation: String
+    /// What it was about: a user's name or an identifier.
+    package var subject: String
+    package var reason: String?
+    package init(at: Timestamp, uid: UInt32, operation: String, subject: String, reason: String?) {
+        self.at = at
+        self.uid = uid
+        self.operation = operation
+        self.subject = subject
+        self.reason = reason
+    }
+}
+
+/// The newest changes first.
+package struct AuditList: ControlOperation {
+    package static let name = ControlOperationName.auditList
+    /// 1 to 500; 100 when absent.
+    package var limit: Int?
+    package init(limit: Int? = nil) { self.limit = limit }
+    package struct Reply: Codable, Sendable {
+        package var entries: [AuditRecord]
+        package init(entries: [AuditRecord]) { self.entries = entries }
+    }
+}

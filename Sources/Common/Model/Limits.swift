@@ -1,0 +1,80 @@
+/// Every bound of the relay and its protocol, each with its reason. What an operator may change is a configuration key
+/// whose default stands here; the rest is fixed.
+package enum Limits {
+    // MARK: Messages
+
+    /// Ciphertext of one message. 64 KiB: what the published designs call a text message; configurable up to `bodyBytesCeiling`.
+    package static let bodyBytes = 64 * 1024
+    /// More would let one sender hold the writer for longer than a batch may last.
+    package static let bodyBytesCeiling = 1024 * 1024
+    /// Wrapped keys in one send: a group of 1,000 with five devices each at 64 bytes a key, rounded up.
+    package static let keyRoomBytes = 384 * 1024
+    /// One wrapped key. X25519 boxes take 48; the rest is room for later envelope versions.
+    package static let wrappedKeyBytes = 256
+    /// Members of a chat, from the published designs.
+    package static let chatMembers = 1000
+    package static let devicesPerUser = 5
+    /// A device number in a packed key list is found by a linear scan; more would ask for another format.
+    package static let devicesPerUserCeiling = 16
+
+    // MARK: Names
+
+    /// Characters of a user name after normalisation.
+    package static let userNameCharacters = 64
+    package static let displayNameCharacters = 128
+    package static let deviceNameCharacters = 64
+    package static let avatarReferenceBytes = 512
+    /// The reason an operator gives; it goes into the audit log.
+    package static let reasonCharacters = 256
+
+    // MARK: Streams
+
+    /// Envelopes a device may hold unacknowledged. Bounds the memory of a slow device: 256 × (24 bytes of window).
+    package static let unacknowledgedEnvelopes = 256
+    /// Envelopes and bytes read from the mailbox in one page: a page must fit the socket's high watermark a few times over.
+    package static let drainPageEnvelopes = 64
+    package static let drainPageBytes = 256 * 1024
+    /// Bytes waiting in one socket before the relay stops pushing to it.
+    package static let socketHighWatermarkBytes = 256 * 1024
+    package static let socketLowWatermarkBytes = 64 * 1024
+    /// Sends of one connection that wait for the disk; beyond, its socket is not read.
+    package static let sendsInFlight = 256
+    /// Live connections of one device. A second one takes over from a first one that has not noticed its end yet.
+    package static let connectionsPerDevice = 2
+
+    // MARK: Writer
+
+    /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.
+    package static let writerInbox = 65_536
+    /// Bytes of bodies that wait for the writer.
+    package static let writerInboxBytes = 256 * 1024 * 1024
+    /// Commands in one transaction. Measured: cost per row falls until some hundred rows, then only latency grows.
+    package static let writerBatch = 1024
+    package static let writerBatchBytes = 8 * 1024 * 1024
+    /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.
+    package static let removalStepRows = 1000
+
+    // MARK: HTTP
+
+    /// A REST body other than a send: enrolment, tokens, opening a chat.
+    package static let restBodyBytes = 16 * 1024
+    package static let controlBodyBytes = 64 * 1024
+    /// From the first byte of a connection to the end of its request head, so that idle sockets do not pile up.
+    package static let requestHeadTimeout = Duration.seconds(10)
+    package static let idleHTTPTimeout = Duration.seconds(60)
+    /// The relay pings a WebSocket that was silent for so long, and closes it when nothing came for twice that.
+    package static let webSocketPingInterval = Duration.seconds(60)
+    package static let pageSize = 50
+    package static let pageSizeCeiling = 500
+    /// Bytes of envelopes in one page of history.
+    package static let pageBytes = 4 * 1024 * 1024
+
+    // MARK: Accounts
+
+    package static let inviteLifetime = Duration.seconds(24 * 3600)
+    package static let inviteLifetimeCeiling = Duration.seconds(30 * 24 * 3600)
+    package static let invitesPerUser = 16
+    package static let tokenLifetime = Duration.seconds(15 * 60)
+    package static let challengeLifetime = Duration.seconds(60)
+    package static let users = 1_000_000
+}

@@ -1,0 +1,202 @@
+import CSQLite
+
+/// What SQLite reports: the extended result code, its message, and what was being done.
+package struct SQLiteError: Error, CustomStringConvertible {
+    package let code: Int32
+    package let message: String
+    package let doing: String
+
+    /// The disk is full, read-only or failing: nothing that the caller can mend by trying again.
+    package var isDiskFailure: Bool { [SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY, SQLITE_CORRUPT, SQLITE_NOTADB].contains(code & 0xff) }
+    package var isConstraint: Bool { code & 0xff == SQLITE_CONSTRAINT }
+
+    package var description: String { "SQLite error \(code) while \(doing): \(message)" }
+}
+
+/// One connection to a database file through the system's SQLite.
+///
+/// Confined to one thread or queue at a time: the connection is opened without SQLite's own mutex.
+package final class Database {
+    package enum Access { case readWriteCreate, readOnly }
+
+    fileprivate let handle: OpaquePointer
+
+    /// Opens in WAL mode with `synchronous=FULL` and checks that both are in force.
+    package init(path: String, access: Access) throws(SQLiteError) {
+        var opened: OpaquePointer?
+        let flags =
+            switch access {
+            case .readWriteCreate: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+            case .readOnly: SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+            }
+        let code = sqlite3_open_v2(path, &opened, flags, nil)
+        guard code == SQLITE_OK, let opened else {
+            let message = opened.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
+            sqlite3_close_v2(opened)
+            throw SQLiteError(code: code, message: message, doing: "opening the database")
+        }
+        handle = opened
+        sqlite3_busy_timeout(handle, 10_000)
+        try execute("PRAGMA foreign_keys=ON")
+        if access == .readWriteCreate {
+            try execute("PRAGMA journal_mode=WAL")
+            try execute("PRAGMA synchronous=FULL")
+            let mode = try text("PRAGMA journal_mode") ?? ""
+            let synchronous = try integer("PRAGMA synchronous") ?? -1
+            guard mode == "wal", synchronous == 2 else {
+                throw SQLiteError(
+                    code: SQLITE_MISUSE, message: "journal_mode is \(mode), synchronous is \(synchronous); wal and 2 (FULL) are needed",
+                    doing: "checking the durability settings")
+            }
+        }
+    }
+
+    deinit { sqlite3_close_v2(handle) }
+
+    /// Runs statements that take no parameters and give no rows.
+    package func execute(_ sql: String) throws(SQLiteError) {
+        let code = sqlite3_exec(handle, sql, nil, nil, nil)
+        guard code == SQLITE_OK else { throw error(code, doing: sql) }
+    }
+
+    /// Prepares a statement for the life of the connection.
+    package func prepare(_ sql: String) throws(SQLiteError) -> Statement {
+        var prepared: OpaquePointer?
+        let code = sqlite3_prepare_v3(handle, sql, -1, UInt32(SQLITE_PREPARE_PERSISTENT), &prepared, nil)
+        guard code == SQLITE_OK, let prepared else { throw error(code, doing: sql) }
+        return Statement(prepared, of: self)
+    }
+
+    /// The first column of the first row, if there is one.
+    package func integer(_ sql: String) throws(SQLiteError) -> Int64? {
+        let statement = try prepare(sql)
+        return try statement.step() ? statement.integer(0) : nil
+    }
+
+    /// The first column of the first row, if there is one.
+    package func text(_ sql: String) throws(SQLiteError) -> String? {
+        let statement = try prepare(sql)
+        return try statement.step() ? statement.text(0) : nil
+    }
+
+    /// Runs `body` in one transaction that takes the write lock at once; rolls back when it throws.
+    package func transaction<Result>(_ body: () throws -> Result) throws -> Result {
+        try execute("BEGIN IMMEDIATE")
+        do {
+            let result = try body()
+            try execute("COMMIT")
+            return result
+        } catch {
+            if sqlite3_get_autocommit(handle) == 0 { sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
+            throw error
+        }
+    }
+
+    /// Rows that the last statement changed.
+    package var changes: Int { Int(sqlite3_changes64(handle)) }
+
+    /// When the automatic checkpoint runs, in pages of the write-ahead log; 0 turns it off.
+    package func setAutomaticCheckpoint(pages: Int32) { sqlite3_wal_autocheckpoint(handle, pages) }
+
+    /// Copies what it can of the write-ahead log into the database file without waiting for readers or writers.
+    /// - Returns: the log's length and how much of it has been copied, in pages.
+    package func checkpoint() throws(SQLiteError) -> (logPages: Int, copiedPages: Int) {
+        var log: Int32 = 0
+        var copied: Int32 = 0
+        let code = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_PASSIVE, &log, &copied)
+        guard code == SQLITE_OK || code == SQLITE_BUSY else { throw error(code, doing: "checkpointing") }
+        return (Int(log), Int(copied))
+    }
+
+    fileprivate func error(_ code: Int32, doing: String) -> SQLiteError {
+        SQLiteError(code: code, message: String(cString: sqlite3_errmsg(handle)), doing: doing)
+    }
+}
+
+/// A prepared statement. Bind from 1, step, read columns from 0, reset. Confined like its ``Database``.
+package final class Statement {
+    private let handle: OpaquePointer
+    private let database: Database
+
+    fileprivate init(_ handle: OpaquePointer, of database: Database) {
+        self.handle = handle
+        self.database = database
+    }
+
+    deinit { sqlite3_finalize(handle) }
+
+    // Tells SQLite to copy the bytes (SQLITE_TRANSIENT) or that they outlive the step (SQLITE_STATIC).
+    private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+    package func bind(_ index: Int32, _ value: Int64) { sqlite3_bind_int64(handle, index, value) }
+    package func bind(_ index: Int32, _ value: UInt64) { sqlite3_bind_int64(handle, index, Int64(bitPattern: value)) }
+    package func bind(_ index: Int32, _ value: Int) { sqlite3_bind_int64(handle, index, Int64(value)) }
+    package func bindNull(_ index: Int32) { sqlite3_bind_null(handle, index) }
+
+    package func bind(_ index: Int32, _ value: String?) {
+        guard var value else { return bindNull(index) }
+        _ = value.withUTF8 { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { sqlite3_bind_text(handle, index, $0.baseAddress ?? Statement.empty, Int32($0.count), Statement.transient) }
+        }
+    }
+
+    package func bind(_ index: Int32, _ value: [UInt8]) {
+        value.withUnsafeBytes { bind(index, copying: $0) }
+    }
+
+    package func bind(_ index: Int32, copying bytes: UnsafeRawBufferPointer) {
+        sqlite3_bind_blob64(handle, index, bytes.baseAddress ?? UnsafeRawPointer(Statement.empty), UInt64(bytes.count), Statement.transient)
+    }
+
+    /// The bytes must stay where they are until the statement is stepped and reset.
+    package func bind(_ index: Int32, borrowing bytes: UnsafeRawBufferPointer) {
+        sqlite3_bind_blob64(handle, index, bytes.baseAddress ?? UnsafeRawPointer(Statement.empty), UInt64(bytes.count), nil)
+    }
+
+    /// True when there is a row to read.
+    package func step() throws(SQLiteError) -> Bool {
+        switch sqlite3_step(handle) {
+        case SQLITE_ROW: return true
+        case SQLITE_DONE: return false
+        case let code:
+            let failure = database.error(code, doing: String(cString: sqlite3_sql(handle)))
+            sqlite3_reset(handle)
+            throw failure
+        }
+    }
+
+    /// Ready for the next binding; lets go of the read transaction.
+    package func reset() {
+        sqlite3_reset(handle)
+        sqlite3_clear_bindings(handle)
+    }
+
+    /// Binds, steps once and resets: for statements that give no rows.
+    package func run(_ bind: (Statement) -> Void = { _ in }) throws(SQLiteError) {
+        bind(self)
+        defer { reset() }
+        _ = try step()
+    }
+
+    package func isNull(_ column: Int32) -> Bool { sqlite3_column_type(handle, column) == SQLITE_NULL }
+    package func integer(_ column: Int32) -> Int64 { sqlite3_column_int64(handle, column) }
+    package func unsigned(_ column: Int32) -> UInt64 { UInt64(bitPattern: sqlite3_column_int64(handle, column)) }
+
+    package func text(_ column: Int32) -> String? {
+        guard let start = sqlite3_column_text(handle, column) else { return nil }
+        return String(decoding: UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))), as: UTF8.self)
+    }
+
+    package func bytes(_ column: Int32) -> [UInt8] { withBytes(column) { Array($0) } }
+
+    /// The column's bytes in place; valid inside `body` only.
+    package func withBytes<Result>(_ column: Int32, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        let start = sqlite3_column_blob(handle, column)
+        return try body(UnsafeRawBufferPointer(start: start, count: Int(sqlite3_column_bytes(handle, column))))
+    }
+
+    package var columnCount: Int32 { sqlite3_column_count(handle) }
+
+    /// A one-byte place for empty strings and blobs: a null pointer would bind NULL.
+    nonisolated(unsafe) private static let empty = UnsafePointer(UnsafeMutablePointer<CChar>.allocate(capacity: 1))
+}

@@ -1,0 +1,101 @@
+/// Every error that a client can get, with its HTTP status, the WebSocket close code where it ends a connection, and the hint.
+/// The codes are stable once shipped; relay-protocol(7) lists them, and a test compares the two.
+package enum ErrorCode: String, CaseIterable, Sendable {
+    case malformed
+    case unknownKind = "unknown_kind"
+    case tooLarge = "too_large"
+    case unauthorized
+    case tokenExpired = "token_expired"
+    case deviceRevoked = "device_revoked"
+    case signatureInvalid = "signature_invalid"
+    case challengeExpired = "challenge_expired"
+    case inviteInvalid = "invite_invalid"
+    case inviteUsed = "invite_used"
+    case inviteExpired = "invite_expired"
+    case deviceLimit = "device_limit"
+    case userUnknown = "user_unknown"
+    case chatUnknown = "chat_unknown"
+    case chatWithSelf = "chat_with_self"
+    case recipientGone = "recipient_gone"
+    case messageUnknown = "message_unknown"
+    case deviceSetMismatch = "device_set_mismatch"
+    case clientMessageIDUsed = "client_message_id_used"
+    case positionUnknown = "position_unknown"
+    case notFound = "not_found"
+    case methodNotAllowed = "method_not_allowed"
+    case upgradeRequired = "upgrade_required"
+    case timeout
+    case replaced
+    case overloaded
+    case restarting
+    case `internal`
+
+    /// Status of a REST reply, and of a refused upgrade.
+    package var httpStatus: Int {
+        switch self {
+        case .malformed, .unknownKind, .chatWithSelf, .positionUnknown: 400
+        case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired: 401
+        case .inviteInvalid: 403
+        case .userUnknown, .chatUnknown, .messageUnknown, .notFound: 404
+        case .methodNotAllowed: 405
+        case .timeout: 408
+        case .deviceSetMismatch, .clientMessageIDUsed, .replaced: 409
+        case .inviteUsed, .inviteExpired, .recipientGone: 410
+        case .tooLarge: 413
+        case .deviceLimit: 422
+        case .upgradeRequired: 426
+        case .internal: 500
+        case .overloaded, .restarting: 503
+        }
+    }
+
+    /// The close code when the error ends a WebSocket; nil when the connection goes on.
+    package var closeCode: UInt16? {
+        switch self {
+        case .malformed: 1007
+        case .tooLarge: 1009
+        case .internal: 1011
+        case .restarting: 1012
+        case .overloaded: 1013
+        case .unauthorized, .tokenExpired: 4401
+        case .deviceRevoked: 4403
+        case .timeout: 4408
+        case .replaced: 4409
+        default: nil
+        }
+    }
+
+    /// What to do next.
+    package var hint: String {
+        switch self {
+        case .malformed: "check the frame or body against relay-protocol(7)"
+        case .unknownKind: "this relay is older than your client, or the frame is empty: see `GET /v1/info`"
+        case .tooLarge: "send less: `GET /v1/info` gives max_body_bytes"
+        case .unauthorized: "get a token: POST /v1/auth/challenge, then POST /v1/auth/token, then `Authorization: Bearer …`"
+        case .tokenExpired: "get a new token: POST /v1/auth/challenge, then POST /v1/auth/token"
+        case .deviceRevoked: "this device was removed; ask the operator for a new invite and enrol again"
+        case .signatureInvalid: "sign exactly the bytes that relay-protocol(7) names, with the device's identity key"
+        case .challengeExpired: "ask for a new challenge and answer it within a minute"
+        case .inviteInvalid: "check the code for typing errors, or ask the operator for a new invite"
+        case .inviteUsed: "an invite works once: ask the operator for a new one"
+        case .inviteExpired: "ask the operator for a new invite"
+        case .deviceLimit: "ask the operator to revoke one of your devices"
+        case .userUnknown: "check the name"
+        case .chatUnknown: "open the chat first: POST /v1/chats"
+        case .chatWithSelf: "name another user"
+        case .recipientGone: "the other user no longer exists on this relay; drop the message"
+        case .messageUnknown: "the message was never accepted, or its retention is over"
+        case .deviceSetMismatch: "fetch the chat again (GET /v1/chats/{id}), wrap the key for exactly those devices, and send again"
+        case .clientMessageIDUsed: "this number was not accepted for this message: number it above highest_client_message_id and send again"
+        case .positionUnknown: "name a sequence that you were given"
+        case .notFound: "see relay-protocol(7) for the paths"
+        case .methodNotAllowed: "see relay-protocol(7) for the methods"
+        case .upgradeRequired: "connect with a WebSocket client, version 13"
+        case .timeout: "connect again"
+        case .replaced: "the device connected elsewhere; connect again only if that was not you"
+        case .overloaded: "wait for retry_after_ms, then try again"
+        case .restarting: "connect again after a random wait of some seconds"
+        case .internal: "try again; if it stays, tell the operator the time of the error"
+        }
+    }
+}

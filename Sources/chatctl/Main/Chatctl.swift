@@ -1,0 +1,1 @@
+@main struct Chatctl { static func main() {} }

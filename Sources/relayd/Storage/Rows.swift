@@ -1,0 +1,72 @@
+import NIOCore
+import RelayModel
+
+/// One message as one user finds it in the mailbox or in a chat's history.
+package struct StoredEnvelope: Sendable {
+    /// 0 when read from a chat's history.
+    package var mailboxSeq: UInt64
+    package var chat: ChatID
+    package var chatSeq: UInt64
+    package var message: MessageID
+    package var senderUser: UserID
+    package var senderDevice: DeviceID
+    package var clientMessageID: UInt64
+    package var body: ByteBuffer
+    /// The user's wrapped keys; ``PackedKeys/key(for:)`` finds one device's.
+    package var keys: PackedKeys
+}
+
+package struct ReceiptRow: Sendable, Equatable {
+    package var chat: ChatID
+    package var user: UserID
+    package var deliveredSeq: UInt64
+    package var readSeq: UInt64
+    package var version: UInt64
+}
+
+package struct UserRow: Sendable {
+    package var id: UserID
+    package var name: UserName
+    package var displayName: String?
+    package var avatar: String?
+    package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
+}
+
+package struct DeviceRow: Sendable {
+    package var id: DeviceID
+    package var user: UserID
+    package var name: String
+    package var keys: DeviceKeySet
+    /// The device's place in the mailbox.
+    package var cursor: UInt64
+    package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
+}
+
+package struct InviteRow: Sendable {
+    package enum State: Int64, Sendable { case open = 0, used = 1, revoked = 2 }
+    package var id: InviteID
+    package var user: UserID
+    package var userName: UserName
+    package var expires: Timestamp
+    package var state: State
+    package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
+}
+
+package struct AuditRow: Sendable {
+    package var at: Timestamp
+    package var actor: Actor
+}
+
+/// A chat in a user's list of conversations.
+package struct ConversationRow: Sendable {
+    package var chat: ChatID
+    package var members: [UserID]
+    /// Nil before the first message.
+    package var last: StoredEnvelope?
+}
+
+package struct Counts: Sendable {
+    package var users: Int
+    package var devices: Int
+    package var openInvites: Int
+}
