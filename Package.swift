@@ -82,7 +82,7 @@ let package = Package(
 
         // Floor 3
         module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
-        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelaySQLite", nioCore]),
+        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelaySQLite", nioCore, nioPosix]),
 
         // Floor 4
         module(

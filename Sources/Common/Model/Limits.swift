@@ -51,6 +51,8 @@ package enum Limits {
     /// Commands in one transaction. Measured: cost per row falls until some hundred rows, then only latency grows.
     package static let writerBatch = 1024
     package static let writerBatchBytes = 8 * 1024 * 1024
+    /// Users, devices and chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
+    package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.
     package static let removalStepRows = 1000
 
