@@ -107,7 +107,7 @@ let package = Package(
             "RelayControlServer", "relayd/ControlServer",
             [
                 "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayMessageSending",
-                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
+                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging, serviceLifecycle,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
