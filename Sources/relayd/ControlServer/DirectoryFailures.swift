@@ -14,6 +14,7 @@ extension ControlError {
         case .rejected(let rejection): self.init(rejection, subject: subject)
         case .overloaded: self.init(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
         case .stopping: self.init(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
+        case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
         case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired:
             self.init(.failed, "the directory answered an operator as if it were a device", hint: "please report this with relayd's version")
         }

@@ -73,6 +73,8 @@ struct Operations: Sendable {
                     dryRun
                     ? try await directory.invite(request.invite)
                     : try await directory.revokeInvite(request.invite, actor: actor)
+                // A used invite stays used: there is nothing left to revoke.
+                if row.state == .used { throw DirectoryError.rejected(.inviteUsed) }
                 return InviteRevoke.Reply(invite: InviteRecord(row, now: clock.now()), dryRun: dryRun)
             }
         case .deviceList:

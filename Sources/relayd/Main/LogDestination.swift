@@ -104,11 +104,13 @@ struct StandardErrorSink: LogSink {
     var prefixed: Bool
 
     func write(_ line: LogLine) {
-        var text = Self.text(line, prefixed: prefixed, now: SystemWallClock().now()) + "\n"
-        text.withUTF8 { bytes in
-            // One call a line, so that lines of several threads do not mix. When nobody reads them there is nowhere to say so.
-            _ = Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count)
-        }
+        Self.plain(Self.text(line, prefixed: prefixed, now: SystemWallClock().now()))
+    }
+
+    /// One line as it is, in one call, so that lines of several threads do not mix. When nobody reads them there is nowhere to say so.
+    static func plain(_ text: String) {
+        var line = text + "\n"
+        line.withUTF8 { bytes in _ = Glibc.write(STDERR_FILENO, bytes.baseAddress, bytes.count) }
     }
 
     static func text(_ line: LogLine, prefixed: Bool, now: Timestamp) -> String {
