@@ -1,6 +1,8 @@
 import NIOCore
+import RelayDirectory
 import RelayModel
 import RelayStorage
+import Synchronization
 
 /// The streams of one event loop. Confined to that loop, hence unchecked.
 final class LoopHub: @unchecked Sendable {
