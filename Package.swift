@@ -108,7 +108,7 @@ let package = Package(
             "RelayControlServer", "relayd/ControlServer",
             [
                 "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayMessageSending",
-                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging, serviceLifecycle,
+                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
@@ -130,7 +130,17 @@ let package = Package(
         // Tests mirror the folders. Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
+        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
+        tests(
+            "RelayControlServerTests", "relayd/ControlServer",
+            [
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayMessageSending", "RelayControlServer",
+                "RelayTestSupport", nioCore, nioPosix, logging,
+            ]),
+        tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
+        tests(
+            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
     ],
     swiftLanguageModes: [.v6]
 )
