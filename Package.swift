@@ -129,6 +129,10 @@ let package = Package(
         // Tests mirror the folders. Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
+        tests("RelayModelTests", "Common/Model", ["RelayModel"]),
+        tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+        tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
+        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
     ],
     swiftLanguageModes: [.v6]
