@@ -39,8 +39,8 @@ package enum Limits {
     package static let socketLowWatermarkBytes = 64 * 1024
     /// Sends of one connection that wait for the disk; beyond, its socket is not read.
     package static let sendsInFlight = 256
-    /// Live connections of one device. A second one takes over from a first one that has not noticed its end yet.
-    package static let connectionsPerDevice = 2
+    /// Own messages that a sending device's stored cursor may lag behind: what it would pass over again after a break.
+    package static let ownMessagesBehindCursor: UInt64 = 256
 
     // MARK: Writer
 
@@ -51,6 +51,8 @@ package enum Limits {
     /// Commands in one transaction. Measured: cost per row falls until some hundred rows, then only latency grows.
     package static let writerBatch = 1024
     package static let writerBatchBytes = 8 * 1024 * 1024
+    /// Users, devices and chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
+    package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.
     package static let removalStepRows = 1000
 

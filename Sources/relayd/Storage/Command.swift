@@ -94,6 +94,12 @@ package struct Send: Codable, Sendable {
         self.body = body
         self.keys = keys
     }
+
+    /// A member's keys. `index` is where they are when the sender kept to the order of the chat's members, which spares the search.
+    package func keys(of user: UserID, at index: Int) -> PackedKeys? {
+        if index < keys.count, keys[index].user == user { return keys[index].keys }
+        return keys.first { $0.user == user }?.keys
+    }
 }
 
 /// The wrapped keys for one member's devices.

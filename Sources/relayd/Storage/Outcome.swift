@@ -9,7 +9,7 @@ package enum Outcome: Sendable {
     case chatOpened(ChatID)
     case sent(SentOutcome)
     /// The receipts that an acknowledgement or a read moved.
-    case receipts([ReceiptRow])
+    case receipts([MovedReceipt])
     /// `remaining`: there are more rows to remove.
     case removed(rows: Int, remaining: Bool)
     case rejected(Rejection)
@@ -27,7 +27,7 @@ package struct SentOutcome: Sendable {
     package var clientMessageID: UInt64
     package var message: MessageID
     package var chatSeq: UInt64
-    /// Where it went in each member's mailbox, in the order of the command's keys. Empty for a retry: it was delivered before.
+    /// Where it went in each member's mailbox, in the order of the chat's members. Empty for a retry: it was delivered before.
     package var mailboxes: [MailboxPlace]
 }
 
@@ -65,4 +65,10 @@ package struct DeviceSetDifference: Sendable, Equatable {
     package var user: UserID
     package var missing: [DeviceID]
     package var extra: [DeviceID]
+}
+
+/// A receipt that moved, and who may know.
+package struct MovedReceipt: Sendable {
+    package var row: ReceiptRow
+    package var members: [UserID]
 }

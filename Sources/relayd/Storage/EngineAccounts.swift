@@ -1,0 +1,137 @@
+import RelayModel
+import RelaySQLite
+
+// Users, invites and devices.
+extension SQLiteEngine {
+    func addUser(_ command: AddUser, _ stamp: Stamp) throws -> Outcome {
+        let taken = statements.findUserName
+        defer { taken.reset() }
+        taken.bind(1, command.name.text)
+        taken.bindNull(2)
+        guard try !taken.step() else { throw Rejection.userNameTaken }
+        let user = UserID(stamp.rawValue)
+        try statements.insertUser.run {
+            $0.bind(1, user.rawValue)
+            $0.bind(2, command.name.text)
+            $0.bind(3, command.displayName)
+            $0.bind(4, command.avatar)
+        }
+        let invite = try insertInvite(user: user, hash: command.inviteHash, expires: command.inviteExpires, stamp)
+        users[user] = UserState(id: user, removed: false, devices: [], lastMailboxSeq: 0)
+        return .userAdded(user, invite: invite)
+    }
+
+    func addInvite(_ command: AddInvite, _ stamp: Stamp) throws -> Outcome {
+        guard try !user(command.user).removed else { throw Rejection.userUnknown }
+        let count = statements.countOpenInvites
+        defer { count.reset() }
+        count.bind(1, command.user.rawValue)
+        count.bind(2, stamp.time.milliseconds)
+        guard try count.step(), count.integer(0) < Limits.invitesPerUser else {
+            throw Rejection.inviteLimitReached(limit: Limits.invitesPerUser)
+        }
+        return .inviteAdded(try insertInvite(user: command.user, hash: command.hash, expires: command.expires, stamp))
+    }
+
+    private func insertInvite(user: UserID, hash: [UInt8], expires: Timestamp, _ stamp: Stamp) throws(SQLiteError) -> InviteID {
+        try statements.insertInvite.run {
+            $0.bind(1, stamp.rawValue)
+            $0.bind(2, user.rawValue)
+            $0.bind(3, hash)
+            $0.bind(4, expires.milliseconds)
+        }
+        return InviteID(stamp.rawValue)
+    }
+
+    func revokeInvite(_ invite: InviteID) throws -> Outcome {
+        try setState(.revoked, of: invite)
+        guard database.changes == 1 else { throw Rejection.inviteUnknown }
+        return .done
+    }
+
+    private func setState(_ state: InviteRow.State, of invite: InviteID) throws(SQLiteError) {
+        try statements.setInviteState.run {
+            $0.bind(1, invite.rawValue)
+            $0.bind(2, state.rawValue)
+        }
+    }
+
+    func enrolDevice(_ command: EnrolDevice, _ stamp: Stamp) throws -> Outcome {
+        let invite = statements.loadInvite
+        defer { invite.reset() }
+        invite.bind(1, command.inviteHash)
+        guard try invite.step() else { throw Rejection.inviteUnknown }
+        let inviteID = InviteID(invite.unsigned(0))
+        switch InviteRow.State(rawValue: invite.integer(3)) {
+        case .open: break
+        case .used: throw Rejection.inviteUsed
+        case .revoked, nil: throw Rejection.inviteRevoked
+        }
+        guard invite.integer(2) > stamp.time.milliseconds else { throw Rejection.inviteExpired }
+        let owner = try user(UserID(invite.unsigned(1)))
+        guard owner.devices.count < command.devicesPerUser else { throw Rejection.deviceLimitReached(limit: command.devicesPerUser) }
+
+        let device = DeviceID(stamp.rawValue)
+        try statements.insertDevice.run {
+            $0.bind(1, device.rawValue)
+            $0.bind(2, owner.id.rawValue)
+            $0.bind(3, command.deviceName)
+            $0.bind(4, command.keys.identityKey)
+            $0.bind(5, command.keys.agreementKey)
+            $0.bind(6, command.keys.agreementSignature)
+        }
+        try setState(.used, of: inviteID)
+        // Nothing that was sent before is wrapped for the new device: it begins at the mailbox's end.
+        let state = DeviceState(id: device, user: owner, revoked: false, highestClientMessageID: 0, cursor: owner.lastMailboxSeq)
+        state.cursorChanged = true
+        changedDevices.append(state)
+        devices[device] = state
+        owner.devices.append(device)
+        let name = statements.findUserName
+        defer { name.reset() }
+        name.bindNull(1)
+        name.bind(2, owner.id.rawValue)
+        guard try name.step(), let text = name.text(0) else { throw Rejection.userUnknown }
+        return .enrolled(Enrolled(user: owner.id, userName: UserName(checked: text), device: device))
+    }
+
+    func revokeDevice(_ id: DeviceID) throws -> Outcome {
+        try revoke(try activeDevice(id))
+        return .done
+    }
+
+    private func revoke(_ device: DeviceState) throws(SQLiteError) {
+        for statement in [statements.revokeDevice, statements.deleteCursor, statements.deleteSender] {
+            try statement.run { $0.bind(1, device.id.rawValue) }
+        }
+        device.revoked = true
+        device.cursorChanged = false
+        device.senderChanged = false
+        device.user.devices.removeAll { $0 == device.id }
+    }
+
+    func removeUser(_ id: UserID) throws -> Outcome {
+        let state = try user(id)
+        guard !state.removed else { throw Rejection.userUnknown }
+        for device in state.devices { try revoke(try activeDevice(device)) }
+        try statements.deleteInvites.run { $0.bind(1, id.rawValue) }
+        try statements.clearUser.run { $0.bind(1, id.rawValue) }
+        state.removed = true
+        return .done
+    }
+
+    func removeMailbox(of id: UserID, limit: Int) throws -> Outcome {
+        let state = try user(id)
+        guard state.removed else { throw Rejection.userUnknown }
+        try statements.raiseMailboxFloor.run {
+            $0.bind(1, id.rawValue)
+            $0.bind(2, state.lastMailboxSeq)
+        }
+        try statements.deleteMailbox.run {
+            $0.bind(1, id.rawValue)
+            $0.bind(2, limit)
+        }
+        let rows = database.changes
+        return .removed(rows: rows, remaining: rows == limit)
+    }
+}

@@ -1,0 +1,125 @@
+import NIOCore
+import RelayModel
+import RelaySQLite
+
+/// The embedded engine: SQLite in WAL mode, flushed at every commit.
+///
+/// Confined to the writer's thread, hence unchecked. What a send needs to know (members, devices, sequences) is kept in memory,
+/// loaded on first use and changed only here, so that a send reads nothing from the disk.
+package final class SQLiteEngine: Engine, @unchecked Sendable {
+    let database: Database
+    let statements: Statements
+    private(set) package var lastStamp: Stamp
+
+    var users: [UserID: UserState] = [:]
+    var devices: [DeviceID: DeviceState] = [:]
+    var chats: [ChatID: ChatState] = [:]
+    /// What the batch changed in memory and has yet to write.
+    var changedDevices: [DeviceState] = []
+    var changedReceipts: [(chat: ChatID, member: MemberState)] = []
+    private var userCount: Int
+
+    /// Takes over a migrated database.
+    init(database: Database) throws(SQLiteError) {
+        self.database = database
+        statements = try Statements(database)
+        lastStamp = Stamp(rawValue: UInt64(bitPattern: try database.integer("SELECT value FROM meta WHERE key = 'last_stamp'") ?? 0))
+        userCount = Int(try database.integer("SELECT count(*) FROM users WHERE removed = 0") ?? 0)
+    }
+
+    package func apply(_ batch: [StampedCommand]) throws -> [Outcome] {
+        if users.count + devices.count + chats.count > Limits.engineCacheEntries { forgetCaches() }
+        return try database.transaction {
+            var outcomes: [Outcome] = []
+            outcomes.reserveCapacity(batch.count)
+            for stamped in batch {
+                let outcome = try apply(stamped)
+                if let actor = stamped.actor {
+                    if case .rejected = outcome {} else { try audit(actor, at: stamped.stamp) }
+                }
+                outcomes.append(outcome)
+            }
+            if let last = batch.last { lastStamp = last.stamp }
+            try writeChanges()
+            return outcomes
+        }
+    }
+
+    private func apply(_ stamped: StampedCommand) throws -> Outcome {
+        let stamp = stamped.stamp
+        do {
+            switch stamped.command {
+            case .addUser(let command):
+                guard userCount < Limits.users else { return .rejected(.userLimitReached) }
+                let outcome = try addUser(command, stamp)
+                userCount += 1
+                return outcome
+            case .addInvite(let command): return try addInvite(command, stamp)
+            case .revokeInvite(let invite): return try revokeInvite(invite)
+            case .enrolDevice(let command): return try enrolDevice(command, stamp)
+            case .revokeDevice(let device): return try revokeDevice(device)
+            case .removeUser(let user):
+                let outcome = try removeUser(user)
+                userCount -= 1
+                return outcome
+            case .removeMailbox(let user, let limit): return try removeMailbox(of: user, limit: limit)
+            case .openChat(let first, let second): return try openChat(first, second, stamp)
+            case .send(let command): return try send(command, stamp)
+            case .acknowledge(let command): return try acknowledge(command, stamp)
+            case .read(let user, let chat, let chatSeq): return try read(user, chat, upTo: chatSeq, stamp)
+            }
+        } catch let rejection as Rejection {
+            // Rejections are thrown before anything was changed.
+            return .rejected(rejection)
+        }
+    }
+
+    private func audit(_ actor: Actor, at stamp: Stamp) throws(SQLiteError) {
+        try statements.insertAudit.run {
+            $0.bind(1, stamp.rawValue)
+            $0.bind(2, Int64(actor.uid))
+            $0.bind(3, actor.operation)
+            $0.bind(4, actor.subject)
+            $0.bind(5, actor.reason)
+        }
+    }
+
+    /// What every command of the batch may have moved, written once.
+    private func writeChanges() throws(SQLiteError) {
+        for device in changedDevices {
+            if device.cursorChanged {
+                try statements.writeCursor.run {
+                    $0.bind(1, device.id.rawValue)
+                    $0.bind(2, device.cursor)
+                }
+            }
+            if device.senderChanged {
+                try statements.writeSender.run {
+                    $0.bind(1, device.id.rawValue)
+                    $0.bind(2, device.highestClientMessageID)
+                }
+            }
+            device.cursorChanged = false
+            device.senderChanged = false
+        }
+        changedDevices.removeAll(keepingCapacity: true)
+        for (chat, member) in changedReceipts {
+            try statements.writeReceipt.run {
+                $0.bind(1, chat.rawValue)
+                $0.bind(2, member.user.id.rawValue)
+                $0.bind(3, member.deliveredSeq)
+                $0.bind(4, member.readSeq)
+                $0.bind(5, member.version)
+            }
+            member.changed = false
+        }
+        changedReceipts.removeAll(keepingCapacity: true)
+        try statements.writeLastStamp.run { $0.bind(1, lastStamp.rawValue) }
+    }
+
+    private func forgetCaches() {
+        users.removeAll()
+        devices.removeAll()
+        chats.removeAll()
+    }
+}

@@ -1,0 +1,118 @@
+import NIOCore
+import RelayModel
+import RelaySQLite
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Why a store cannot be used.
+package enum StoreError: Error, Sendable, CustomStringConvertible {
+    case locked(path: String)
+    case openFailed(path: String, String)
+    case damaged(path: String, String)
+    case newer(path: String, found: Int, known: Int)
+    case record(String)
+
+    package var description: String {
+        switch self {
+        case .locked(let path): "the store \(path) is in use by another relayd"
+        case .openFailed(let path, let why): "the store \(path) cannot be opened: \(why)"
+        case .damaged(let path, let why): "the store \(path) is damaged: \(why)"
+        case .newer(let path, let found, let known):
+            "the store \(path) was written by a newer relayd (schema \(found), this one knows \(known)): install that version again"
+        case .record(let why): "the command record cannot be written: \(why)"
+        }
+    }
+}
+
+/// The relay's store, opened: one writer, several readers, and the checkpoints that keep its log short.
+package final class Store: Sendable {
+    package let writer: Writer
+    package let readers: ReaderPool
+    package let path: String
+    private let lock: FileLock
+    private let checkpointer: Checkpointer
+
+    /// Opens or creates, locks, migrates and checks the store at `path`.
+    ///
+    /// - Parameters:
+    ///   - readers: read-only connections, each with a thread.
+    ///   - record: file for ``CommandRecord``.
+    ///   - onFailure: called once, on any thread, when the disk failed; the process must end.
+    package init(
+        path: String, clock: any WallClock = SystemWallClock(), readers: Int = 2, record: String? = nil,
+        onFailure: @escaping @Sendable (any Error) -> Void
+    ) throws(StoreError) {
+        self.path = path
+        lock = try FileLock(path: path + ".lock", store: path)
+        do {
+            let database = try Database(path: path, access: .readWriteCreate)
+            try Store.check(database, path)
+            try Store.migrate(database, path)
+            database.setAutomaticCheckpoint(pages: 0)
+            let checkpointer = try Checkpointer(path: path, onFailure: onFailure)
+            self.checkpointer = checkpointer
+            writer = Writer(
+                engine: try SQLiteEngine(database: database), clock: clock, record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
+                afterCommit: { checkpointer.committed($0) }, onFailure: onFailure)
+            self.readers = try ReaderPool(path: path, count: readers)
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw StoreError.openFailed(path: path, String(describing: error))
+        }
+    }
+
+    /// Commits what is queued, then closes everything.
+    package func close() async {
+        await writer.stop()
+        await readers.stop()
+        await checkpointer.stop()
+    }
+
+    /// Bytes of the database file and its write-ahead log. Any thread.
+    package var bytes: Int { Store.size(path) + Store.size(path + "-wal") }
+
+    static func size(_ path: String) -> Int {
+        var status = stat()
+        return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    }
+
+    /// Stores up to this size are checked whole at the start; larger ones would delay it by minutes.
+    private static let checkedWholeBytes = 256 * 1024 * 1024
+
+    private static func check(_ database: Database, _ path: String) throws {
+        guard size(path) <= checkedWholeBytes else { return }
+        let verdict = try database.text("PRAGMA quick_check(1)") ?? "no answer"
+        guard verdict == "ok" else { throw StoreError.damaged(path: path, verdict) }
+    }
+
+    static func migrate(_ database: Database, _ path: String = "") throws {
+        let found = Int(try database.integer("PRAGMA user_version") ?? 0)
+        guard found <= Schema.migrations.count else { throw StoreError.newer(path: path, found: found, known: Schema.migrations.count) }
+        for number in found..<Schema.migrations.count {
+            try database.transaction {
+                try database.execute(Schema.migrations[number])
+                try database.execute("PRAGMA user_version = \(number + 1)")
+            }
+        }
+    }
+}
+
+/// Keeps a second relayd away from the store: two writers with caches of their own would contradict each other.
+private final class FileLock: Sendable {
+    private let file: Int32
+
+    init(path: String, store: String) throws(StoreError) {
+        file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .openFailed(path: store, String(cString: strerror(errno))) }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            close(file)
+            throw .locked(path: store)
+        }
+    }
+
+    deinit { close(file) }
+}

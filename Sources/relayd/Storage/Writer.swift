@@ -1,0 +1,257 @@
+import NIOCore
+import NIOPosix
+import RelayModel
+import Synchronization
+
+/// Why the writer did not apply a command.
+package enum WriterError: Error, Sendable {
+    /// Its inbox is full: try again in a moment.
+    case overloaded
+    /// It was told to stop.
+    case stopping
+    /// The store failed before; nothing is accepted any more.
+    case storeFailed
+}
+
+/// Where the answer to a command of a connection belongs: numbers only, so that the writer knows nothing of connections.
+package struct Origin: Sendable {
+    package var loop: Int
+    package var connection: UInt64
+    package var request: UInt64
+    package init(loop: Int, connection: UInt64, request: UInt64) {
+        self.loop = loop
+        self.connection = connection
+        self.request = request
+    }
+}
+
+/// A command that was committed, with what became of it.
+package struct Committed: Sendable {
+    /// Nil when no connection waits for an answer.
+    package var origin: Origin?
+    package var command: Command
+    package var outcome: Outcome
+}
+
+/// Gets the results of connections' commands, a batch at a time. Called on the writer's thread: hand over and return.
+package protocol CommitReceiver: AnyObject, Sendable {
+    func committed(_ batch: [Committed])
+    /// The store failed: commands were not applied, and none will be.
+    func failed()
+}
+
+/// Who wants to know a command's outcome. Everybody is called on the writer's thread, after the flush.
+package struct Reply: Sendable {
+    fileprivate var call: (@Sendable (Result<Outcome, WriterError>) -> Void)?
+    fileprivate var receiver: (any CommitReceiver)?
+    fileprivate var origin: Origin?
+
+    /// Only the caller.
+    package static func call(_ call: @escaping @Sendable (Result<Outcome, WriterError>) -> Void) -> Reply { Reply(call: call) }
+
+    /// The receiver, with the rest of its batch; and the caller as well, when there is one beside the connections.
+    package static func batch(
+        _ receiver: any CommitReceiver, _ origin: Origin?, call: (@Sendable (Result<Outcome, WriterError>) -> Void)? = nil
+    ) -> Reply {
+        Reply(call: call, receiver: receiver, origin: origin)
+    }
+}
+
+/// The one writer: takes everything that arrived while the last commit ran, stamps it, and commits it in one transaction.
+///
+/// The inbox can be filled from any thread; the engine is touched on the writer's own thread only. There are no timers: under
+/// load the queue is the batch, without load a command is committed at once.
+package final class Writer: Sendable {
+    package struct Statistics: Sendable {
+        package var queued: Int
+        package var commands: Int
+        package var commits: Int
+    }
+
+    private struct Entry {
+        var command: Command
+        var actor: Actor?
+        var reply: Reply
+        var bytes: Int
+    }
+
+    private struct State {
+        var inbox: [Entry] = []
+        /// Entries that were accepted and not yet answered, and their bytes.
+        var waiting = 0
+        var waitingBytes = 0
+        var running = false
+        var stopping = false
+        var failed = false
+        var commands = 0
+        var commits = 0
+        var whenIdle: [@Sendable () -> Void] = []
+    }
+
+    private let state = Mutex(State())
+    private let thread: NIOThreadPool
+    private let engine: any Engine
+    private let clock: any WallClock
+    private let record: CommandRecord?
+    private let stamps: Mutex<StampSource>
+    private let afterCommit: @Sendable (_ commits: Int) -> Void
+    private let onFailure: @Sendable (any Error) -> Void
+
+    /// - Parameters:
+    ///   - record: where every stamped command is written as well, for replays.
+    ///   - afterCommit: called on the writer's thread after each flush.
+    ///   - onFailure: called once, when a commit failed; the process must end.
+    init(
+        engine: any Engine, clock: any WallClock, record: CommandRecord?, afterCommit: @escaping @Sendable (Int) -> Void,
+        onFailure: @escaping @Sendable (any Error) -> Void
+    ) {
+        self.engine = engine
+        self.clock = clock
+        self.record = record
+        self.afterCommit = afterCommit
+        self.onFailure = onFailure
+        stamps = Mutex(StampSource(after: engine.lastStamp))
+        thread = NIOThreadPool(numberOfThreads: 1)
+        thread.start()
+    }
+
+    /// Any thread.
+    package var statistics: Statistics {
+        state.withLock { Statistics(queued: $0.waiting, commands: $0.commands, commits: $0.commits) }
+    }
+
+    /// Queues a command. Any thread; never blocks on the disk.
+    package func submit(_ command: Command, actor: Actor? = nil, reply: Reply) throws(WriterError) {
+        let bytes = Writer.bytes(of: command)
+        let refusal: WriterError? = state.withLock { state in
+            if state.failed { return .storeFailed }
+            if state.stopping { return .stopping }
+            guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return .overloaded }
+            state.inbox.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes))
+            state.waiting += 1
+            state.waitingBytes += bytes
+            if !state.running {
+                state.running = true
+                thread.submit { _ in self.drain() }
+            }
+            return nil
+        }
+        if let refusal { throw refusal }
+    }
+
+    /// Queues a command and waits for its outcome. `receiver` gets it too, as nobody's answer.
+    package func perform(_ command: Command, actor: Actor? = nil, for receiver: (any CommitReceiver)? = nil) async throws(WriterError) -> Outcome {
+        let result: Result<Outcome, WriterError> = await withCheckedContinuation { continuation in
+            let reply = Reply(call: { continuation.resume(returning: $0) }, receiver: receiver)
+            do throws(WriterError) { try submit(command, actor: actor, reply: reply) } catch { continuation.resume(returning: .failure(error)) }
+        }
+        return try result.get()
+    }
+
+    /// Refuses new commands, commits what is in the inbox, and ends the thread.
+    package func stop() async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            let idle = state.withLock { state in
+                state.stopping = true
+                if state.running { state.whenIdle.append { continuation.resume() } }
+                return !state.running
+            }
+            if idle { continuation.resume() }
+        }
+        try? await thread.shutdownGracefully()  // Fails only when it was shut down before, which is what is wanted.
+    }
+
+    private static func bytes(of command: Command) -> Int {
+        guard case .send(let send) = command else { return 64 }
+        return send.keys.reduce(send.body.readableBytes + 64) { $0 + $1.keys.bytes.readableBytes }
+    }
+
+    // MARK: On the writer's thread
+
+    private func drain() {
+        while true {
+            let (entries, idle) = state.withLock { state -> ([Entry], [@Sendable () -> Void]) in
+                let entries = state.inbox
+                state.inbox = []
+                guard entries.isEmpty else { return (entries, []) }
+                state.running = false
+                let idle = state.whenIdle
+                state.whenIdle = []
+                return ([], idle)
+            }
+            if entries.isEmpty {
+                for call in idle { call() }
+                return
+            }
+            var rest = entries[...]
+            while !rest.isEmpty {
+                let batch = Writer.batch(of: rest)
+                commit(batch)
+                rest = rest.dropFirst(batch.count)
+                let bytes = batch.reduce(0) { $0 + $1.bytes }
+                state.withLock { state in
+                    state.waiting -= batch.count
+                    state.waitingBytes -= bytes
+                }
+            }
+        }
+    }
+
+    /// As much of the beginning as one transaction may hold, at least one entry.
+    private static func batch(of entries: ArraySlice<Entry>) -> ArraySlice<Entry> {
+        var count = 0
+        var bytes = 0
+        for entry in entries.prefix(Limits.writerBatch) where count == 0 || bytes < Limits.writerBatchBytes {
+            bytes += entry.bytes
+            count += 1
+        }
+        return entries.prefix(count)
+    }
+
+    private func commit(_ batch: ArraySlice<Entry>) {
+        if state.withLock({ $0.failed }) { return refuse(batch) }
+        let now = clock.now()
+        let commands = stamps.withLock { stamps in
+            batch.map { StampedCommand(stamp: stamps.next(at: now), command: $0.command, actor: $0.actor) }
+        }
+        do {
+            let outcomes = try engine.apply(commands)
+            try record?.append(commands)
+            let commits = state.withLock { state in
+                state.commands += batch.count
+                state.commits += 1
+                return state.commits
+            }
+            answer(batch, outcomes)
+            afterCommit(commits)
+        } catch {
+            // Whether the rows reached the disk is unknown, and a later flush may lie: never report success again.
+            state.withLock { $0.failed = true }
+            refuse(batch)
+            onFailure(error)
+        }
+    }
+
+    private func answer(_ batch: ArraySlice<Entry>, _ outcomes: [Outcome]) {
+        var receiver: (any CommitReceiver)?
+        var committed: [Committed] = []
+        for (entry, outcome) in zip(batch, outcomes) {
+            entry.reply.call?(.success(outcome))
+            guard let next = entry.reply.receiver else { continue }
+            if let current = receiver, current !== next {
+                current.committed(committed)
+                committed = []
+            }
+            receiver = next
+            committed.append(Committed(origin: entry.reply.origin, command: entry.command, outcome: outcome))
+        }
+        receiver?.committed(committed)
+    }
+
+    private func refuse(_ batch: ArraySlice<Entry>) {
+        for entry in batch {
+            entry.reply.call?(.failure(.storeFailed))
+            entry.reply.receiver?.failed()
+        }
+    }
+}
