@@ -127,6 +127,7 @@ let package = Package(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
         // Tests mirror the folders.
+        tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
     ],
     swiftLanguageModes: [.v6]
 )
