@@ -39,8 +39,8 @@ package enum Limits {
     package static let socketLowWatermarkBytes = 64 * 1024
     /// Sends of one connection that wait for the disk; beyond, its socket is not read.
     package static let sendsInFlight = 256
-    /// Live connections of one device. A second one takes over from a first one that has not noticed its end yet.
-    package static let connectionsPerDevice = 2
+    /// Own messages that a sending device's stored cursor may lag behind: what it would pass over again after a break.
+    package static let ownMessagesBehindCursor: UInt64 = 256
 
     // MARK: Writer
 

@@ -1,0 +1,64 @@
+# Thin: every target is one or two commands that you could type yourself. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup build release demo test test-tsan scenarios bench format lint clean
+
+# The test targets of the parts where threads and event loops meet.
+CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
+SWIFT_FILES := Package.swift Sources Tests
+# Compiler progress is noise on a good day; warnings and errors still come through.
+QUIET := --quiet
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+setup: ## install the Debian packages that are missing (only then does it use apt)
+	@packaging/setup.sh build
+
+build: setup ## debug build of relayd, chatctl and the tests
+	@echo "building (the first time takes some minutes)"
+	@swift build $(QUIET) --build-tests
+	@echo "built: .build/debug/relayd, .build/debug/chatctl"
+
+demo: ## the whole product in a few minutes: a relay, two people, 1,000 messages, a crash (KEEP=1 leaves it running)
+	@packaging/setup.sh demo
+	@echo "building relayd and chatctl (the first time takes some minutes)"
+	@swift build $(QUIET) --product relayd
+	@swift build $(QUIET) --product chatctl
+	@KEEP=$(KEEP) Tests/Demo/demo.sh "$$(swift build --show-bin-path)"
+
+test: build ## every test: unit, property, integration with the real programs, scenarios
+	@swift test --skip-build --disable-xctest
+
+test-tsan: setup ## the concurrent parts under the thread sanitizer, in a build of their own
+	@echo "building with the thread sanitizer into .build-tsan (the first time takes some minutes)"
+	@swift test --sanitize=thread --disable-xctest --scratch-path .build-tsan --filter '^($(CONCURRENT))\.'
+
+scenarios: build ## the scripts in Tests/Scenarios alone (SCENARIO=name for one of them)
+	@SCENARIO=$(SCENARIO) swift test --skip-build --disable-xctest --filter '^ScenarioTests\.' | tee .build/scenarios.log
+	@grep -E '^[0-9]+ passed, [0-9]+ failed$$' .build/scenarios.log | tail -n 1
+
+bench: release ## a short set of measurements on a temporary relay (release build)
+	@Tests/Demo/bench.sh .build/release
+
+release: setup ## release build without Swift libraries to carry along; prints the stripped sizes
+	@echo "building for release (the first time takes about ten minutes)"
+	@swift build $(QUIET) -c release --static-swift-stdlib --product relayd
+	@swift build $(QUIET) -c release --static-swift-stdlib --product chatctl
+	@for program in relayd chatctl; do \
+	    strip -o .build/release/$$program.stripped .build/release/$$program; \
+	    printf '%-8s %5.1f MB stripped\n' $$program "$$(( $$(stat -L -c %s .build/release/$$program.stripped) / 100000 ))e-1"; \
+	done
+
+format: ## format every Swift file in place
+	@swift format format --in-place --recursive --parallel $(SWIFT_FILES)
+
+lint: setup ## style, and imports that a target does not declare
+	@swift format lint --strict --recursive --parallel $(SWIFT_FILES)
+	@swift build $(QUIET) --explicit-target-dependency-import-check error
+	@echo "nothing to complain about"
+
+clean: ## remove what the builds made
+	@rm -rf .build .build-tsan

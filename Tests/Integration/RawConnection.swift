@@ -1,0 +1,193 @@
+import Foundation
+import RelayTestSupport
+
+/// A plain TCP connection that says exactly the bytes it is given: for everything that a well-behaved client library would not do.
+/// Blocks; used inside `blocking`.
+final class RawConnection {
+    private let descriptor: Int32
+    private var unread: [UInt8] = []
+
+    /// - Parameter timeout: seconds after which a read gives up; a test that gets there has failed.
+    init(port: Int, timeout: Int = 30) throws {
+        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = in_addr_t(INADDR_LOOPBACK).bigEndian
+        let connected = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+        }
+        guard connected == 0 else {
+            let failure = SupportFailure.system("connecting")
+            close(descriptor)
+            throw failure
+        }
+        var limit = timeval(tv_sec: timeout, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    deinit { close(descriptor) }
+
+    /// Gives false when the other side closed the connection already: that is an answer too.
+    @discardableResult func send(_ bytes: [UInt8]) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue)) }
+            if count == -1, errno == EINTR { continue }
+            guard count > 0 else { return false }
+            rest = rest.dropFirst(count)
+        }
+        return true
+    }
+
+    @discardableResult func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+
+    /// No more bytes will come from here.
+    func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+    enum Ending: Error { case closed, silent }
+
+    private func fill() throws {
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        while true {
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count > 0 {
+                unread += buffer[..<count]
+                return
+            }
+            if count == -1, errno == EINTR { continue }
+            if count == -1, errno == EAGAIN { throw Ending.silent }
+            throw Ending.closed
+        }
+    }
+
+    func read(_ count: Int) throws -> [UInt8] {
+        while unread.count < count { try fill() }
+        defer { unread.removeFirst(count) }
+        return Array(unread[..<count])
+    }
+
+    /// Reads until the other side closes; throws `silent` when it does not.
+    func readToEnd() throws -> [UInt8] {
+        while true {
+            do { try fill() } catch Ending.closed { return unread }
+        }
+    }
+
+    // MARK: HTTP
+
+    struct Reply {
+        var status: Int
+        var headers: [String: String]
+        var body: [UInt8]
+        var text: String { String(decoding: body, as: UTF8.self) }
+        /// The `code` of a typed error.
+        var errorCode: String? { (try? JSONDecoder().decode(TypedError.self, from: Data(body)))?.code }
+    }
+
+    struct TypedError: Decodable {
+        var code: String
+        var message: String?
+        var hint: String?
+    }
+
+    func readReply() throws -> Reply {
+        let end = Array("\r\n\r\n".utf8)
+        while unread.firstRange(of: end) == nil { try fill() }
+        let range = unread.firstRange(of: end) ?? 0..<0
+        let head = String(decoding: unread[..<range.lowerBound], as: UTF8.self)
+        unread.removeFirst(range.upperBound)
+        let lines = head.split(separator: "\r\n")
+        guard let status = lines.first?.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else { throw SupportFailure("no status line: \(head)") }
+        var headers: [String: String] = [:]
+        for line in lines.dropFirst() {
+            guard let colon = line.firstIndex(of: ":") else { continue }
+            headers[line[..<colon].lowercased()] = line[line.index(after: colon)...].trimmingCharacters(in: .whitespaces)
+        }
+        var body: [UInt8] = []
+        if let length = headers["content-length"].flatMap({ Int($0) }) { body = try read(length) }
+        return Reply(status: status, headers: headers, body: body)
+    }
+
+    func request(_ method: String, _ path: String, headers: [String: String] = [:], body: [UInt8]? = nil) throws -> Reply {
+        var head = "\(method) \(path) HTTP/1.1\r\nHost: relay\r\n"
+        for (name, value) in headers { head += "\(name): \(value)\r\n" }
+        if let body { head += "Content-Length: \(body.count)\r\n" }
+        send(Array((head + "\r\n").utf8) + (body ?? []))
+        return try readReply()
+    }
+
+    func json(_ method: String, _ path: String, _ body: String, headers: [String: String] = [:]) throws -> Reply {
+        try request(method, path, headers: headers.merging(["Content-Type": "application/json"]) { first, _ in first }, body: Array(body.utf8))
+    }
+
+    // MARK: WebSocket
+
+    /// Asks for `/v1/connect`; the reply is 101 when it worked.
+    func upgrade(token: String, path: String = "/v1/connect", subprotocol: String = "relay.v1.json", version: String = "13") throws -> Reply {
+        try request(
+            "GET", path,
+            headers: [
+                "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": version, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                "Sec-WebSocket-Protocol": subprotocol, "Authorization": "Bearer \(token)",
+            ])
+    }
+
+    /// One frame as a client sends it (RFC 6455, section 5.2).
+    static func frame(opcode: UInt8, _ payload: [UInt8], final: Bool = true, masked: Bool = true, reserved: UInt8 = 0, claimedLength: Int? = nil) -> [UInt8] {
+        let length = claimedLength ?? payload.count
+        var bytes: [UInt8] = [(final ? 0x80 : 0) | reserved << 4 | opcode]
+        let mask: UInt8 = masked ? 0x80 : 0
+        if length < 126 {
+            bytes.append(mask | UInt8(length))
+        } else if length <= 0xffff {
+            bytes += [mask | 126, UInt8(length >> 8), UInt8(length & 0xff)]
+        } else {
+            bytes.append(mask | 127)
+            bytes += (0..<8).reversed().map { UInt8(truncatingIfNeeded: length >> ($0 * 8)) }
+        }
+        guard masked else { return bytes + payload }
+        let key: [UInt8] = [0x37, 0xfa, 0x21, 0x3d]
+        return bytes + key + payload.enumerated().map { $1 ^ key[$0 % 4] }
+    }
+
+    struct Frame {
+        var opcode: UInt8
+        var payload: [UInt8]
+        var text: String { String(decoding: payload, as: UTF8.self) }
+        var closeCode: UInt16? { opcode == 8 && payload.count >= 2 ? UInt16(payload[0]) << 8 | UInt16(payload[1]) : nil }
+    }
+
+    func readFrame() throws -> Frame {
+        let head = try read(2)
+        var length = Int(head[1] & 0x7f)
+        if length == 126 {
+            length = try read(2).reduce(0) { $0 << 8 | Int($1) }
+        } else if length == 127 {
+            length = try read(8).reduce(0) { $0 << 8 | Int($1) }
+        }
+        return Frame(opcode: head[0] & 0x0f, payload: try read(length))
+    }
+
+    /// Reads on until the close frame and gives its code; nil when the connection ended without one.
+    func readCloseCode() throws -> UInt16? {
+        do {
+            while true {
+                let frame = try readFrame()
+                if frame.opcode == 8 { return frame.closeCode }
+            }
+        } catch Ending.closed {
+            return nil
+        }
+    }
+
+    /// Reads on until a text frame that contains `text`.
+    func readText(containing text: String) throws -> String {
+        while true {
+            let frame = try readFrame()
+            if frame.opcode == 8 { throw SupportFailure("closed with \(frame.closeCode.map(String.init) ?? "no code") instead of “\(text)”") }
+            if frame.opcode == 1, frame.text.contains(text) { return frame.text }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+import Foundation
+import Synchronization
+
+/// The real relayd on a temporary store. Started, killed and started again on the same store, port and sockets.
+package final class RelayProcess: Sendable {
+    package let directory: TemporaryDirectory
+    package let port: Int
+    /// Written beside each run, when asked for: `--record-commands`.
+    package let recordPath: String?
+    private let configuration: String
+
+    private struct State {
+        var running: Subprocess?
+        var notify: NotifySocket?
+        var earlierErrors = ""
+    }
+    private let state = Mutex(State())
+
+    package var url: String { "http://127.0.0.1:\(port)" }
+    package var controlSocket: String { directory.file("control.sock") }
+    package var storePath: String { directory.file("relay.db") }
+    package var configurationPath: String { directory.file("relayd.toml") }
+
+    /// - Parameters:
+    ///   - limits: keys of the `[limits]` table.
+    ///   - recording: write every applied command to a file.
+    package init(limits: [String: Int] = [:], recording: Bool = false, logLevel: String = "debug") throws {
+        directory = try TemporaryDirectory()
+        port = try FreePort.next()
+        recordPath = recording ? directory.file("commands") : nil
+        configuration = """
+            [listen]
+            address = "127.0.0.1:\(port)"
+            public_url = "http://127.0.0.1:\(port)"
+
+            [control]
+            socket = "\(directory.file("control.sock"))"
+
+            [store]
+            path = "\(directory.file("relay.db"))"
+
+            [limits]
+            \(limits.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
+
+            [log]
+            level = "\(logLevel)"
+            destination = "stderr"
+            """
+        try configuration.write(toFile: directory.file("relayd.toml"), atomically: false, encoding: .utf8)
+    }
+
+    /// Starts relayd and waits until it says that it is ready.
+    package func start() async throws {
+        let notify = try NotifySocket(path: directory.file("notify.sock"))
+        var environment = ProcessInfo.processInfo.environment
+        environment["NOTIFY_SOCKET"] = notify.path
+        var arguments = ["--config", configurationPath]
+        if let recordPath { arguments += ["--record-commands", recordPath] }
+        let process = try Subprocess(Programs.relayd, arguments, environment: environment)
+        state.withLock {
+            $0.running = process
+            $0.notify = notify
+        }
+        do {
+            try await notify.waitUntilReady(process)
+        } catch {
+            process.send(SIGKILL)
+            _ = await process.waitForExit()
+            await process.standardError.waitForEnd()
+            throw SupportFailure("\(error)\n\(process.standardError.text)")
+        }
+    }
+
+    /// SIGKILL: as a crash.
+    package func kill() async { _ = await stop(SIGKILL) }
+
+    /// SIGTERM: as systemd does it. Gives the exit status.
+    @discardableResult package func terminate() async -> ExitStatus? { await stop(SIGTERM) }
+
+    package var processID: pid_t? { state.withLock { $0.running?.processID } }
+
+    private func stop(_ signal: Int32) async -> ExitStatus? {
+        guard let process = state.withLock({ $0.running }) else { return nil }
+        process.send(signal)
+        let status = await process.waitForExit()
+        await process.standardError.waitForEnd()
+        state.withLock {
+            $0.earlierErrors += process.standardError.text
+            $0.running = nil
+            $0.notify = nil
+        }
+        return status
+    }
+
+    /// All that relayd wrote to its standard error so far, over all its runs.
+    package var standardError: String { state.withLock { $0.earlierErrors + ($0.running?.standardError.text ?? "") } }
+
+    package var chatctl: Chatctl { Chatctl(socket: controlSocket) }
+    package var control: ControlSocket { ControlSocket(path: controlSocket) }
+}
+
+/// Ports below the range from which the kernel takes those of outgoing connections: a relay that was killed finds its own free again.
+enum FreePort {
+    private static let last = Mutex(20_000 + Int(getpid()) % 10_000)
+
+    static func next() throws -> Int {
+        for _ in 0..<2000 {
+            let port = last.withLock { port in
+                port = port >= 32_000 ? 20_000 : port + 1
+                return port
+            }
+            if isFree(port) { return port }
+        }
+        throw SupportFailure("no free port between 20000 and 32000")
+    }
+
+    private static func isFree(_ port: Int) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = in_addr_t(INADDR_LOOPBACK).bigEndian
+        let bound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+        }
+        return bound == 0
+    }
+}
