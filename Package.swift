@@ -103,6 +103,7 @@ let package = Package(
             [
                 "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+                serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
@@ -127,11 +128,10 @@ let package = Package(
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
-        // Tests mirror the folders.
-        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         // Tests mirror the folders. Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
+        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
     ],
     swiftLanguageModes: [.v6]
