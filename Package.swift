@@ -104,6 +104,7 @@ let package = Package(
             [
                 "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+                serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
@@ -128,12 +129,11 @@ let package = Package(
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
-        // Tests mirror the folders.
-        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         // Tests mirror the folders. Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
+        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
