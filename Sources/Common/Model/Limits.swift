@@ -61,6 +61,8 @@ package enum Limits {
     /// A REST body other than a send: enrolment, tokens, opening a chat.
     package static let restBodyBytes = 16 * 1024
     package static let controlBodyBytes = 64 * 1024
+    /// Operators at the same time; bounds the descriptors that local users can take from clients.
+    package static let controlConnections = 256
     /// From the first byte of a connection to the end of its request head, so that idle sockets do not pile up.
     package static let requestHeadTimeout = Duration.seconds(10)
     package static let idleHTTPTimeout = Duration.seconds(60)
