@@ -112,8 +112,8 @@ let package = Package(
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, argumentParser,
-                histogram,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, nioHTTP1,
+                argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
         // Floor 7: the two programs.
@@ -121,7 +121,7 @@ let package = Package(
             name: "relayd",
             dependencies: [
                 "RelayModel", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending", "RelayGateway",
-                "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, toml,
+                "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),

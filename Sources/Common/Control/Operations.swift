@@ -235,11 +235,25 @@ package struct InviteList: ControlOperation {
     }
 }
 
+/// Makes an invite's link useless.
 package struct InviteRevoke: ControlOperation {
     package static let name = ControlOperationName.inviteRevoke
     package var invite: InviteID
-    package init(invite: InviteID) { self.invite = invite }
-    package typealias Reply = InviteRecord
+    package var dryRun: Bool?
+    package var reason: String?
+    package init(invite: InviteID, dryRun: Bool? = nil, reason: String? = nil) {
+        self.invite = invite
+        self.dryRun = dryRun
+        self.reason = reason
+    }
+    package struct Reply: Codable, Sendable {
+        package var invite: InviteRecord
+        package var dryRun: Bool
+        package init(invite: InviteRecord, dryRun: Bool) {
+            self.invite = invite
+            self.dryRun = dryRun
+        }
+    }
 }
 
 // MARK: Devices

@@ -1,0 +1,92 @@
+import FoundationEssentials
+import Glibc
+import NIOHTTP1
+import NIOPosix
+import RelayControl
+import RelayHTTP
+import Synchronization
+
+/// Calls operations of relayd over its control socket. One request after another; any thread.
+final class ControlClient: Sendable {
+    private let socket: String
+    private let http: HTTPClient
+    private let greeted = Mutex(false)
+
+    /// - Parameter socket: path of the Unix socket. Nothing is opened before the first call.
+    init(socket: String) {
+        self.socket = socket
+        http = HTTPClient(endpoint: .unix(path: socket), group: MultiThreadedEventLoopGroup.singleton)
+    }
+
+    /// Sends an operation and waits for its reply. The first call asks for the protocol's version first.
+    func call<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
+        if !greeted.withLock({ $0 }) {
+            let hello = try await exchange(Hello())
+            guard hello.protocolVersion == controlProtocolVersion else {
+                throw ControlError(
+                    .versionMismatch,
+                    "relayd \(hello.relayVersion) speaks version \(hello.protocolVersion) of the control protocol, this chatctl version \(controlProtocolVersion)",
+                    hint: "install relayd and chatctl of the same version, then: systemctl restart relayd")
+            }
+            greeted.withLock { $0 = true }
+        }
+        return try await exchange(operation)
+    }
+
+    private func exchange<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
+        let body: [UInt8]
+        do {
+            body = Array(try JSONEncoder().encode(operation))
+        } catch {
+            throw ControlError(.badRequest, "the request cannot be written as JSON: \(error)")
+        }
+        let reply: HTTPReply
+        do {
+            reply = try await http.request(
+                .POST, "/v1/" + Operation.name.path, headers: [("Content-Type", "application/json"), ("Host", "relayd")], body: body)
+        } catch {
+            throw explain(error)
+        }
+        guard reply.status == 200 else {
+            if let failure = try? JSONDecoder().decode(ControlError.self, from: Data(reply.body)) { throw failure }
+            throw ControlError(
+                .failed, "\(socket) answered with HTTP status \(reply.status) and no reason", hint: "is it relayd's control socket?")
+        }
+        do {
+            return try JSONDecoder().decode(Operation.Reply.self, from: Data(reply.body))
+        } catch {
+            throw ControlError(
+                .versionMismatch, "relayd's reply to \(Operation.name.path) has another shape than this chatctl knows",
+                hint: "install relayd and chatctl of the same version")
+        }
+    }
+
+    private func explain(_ error: HTTPClientError) -> ControlError {
+        switch error {
+        case .connect(let failure):
+            switch failure.errno {
+            case EACCES, EPERM:
+                ControlError(
+                    .notPermitted, "\(socket) may not be opened by this user",
+                    hint: "run it as root or as a member of the group relayd-admin (to read only: relayd-view)")
+            case ENOENT:
+                ControlError(.daemonUnreachable, "relayd is not running: there is no socket \(socket)", hint: "systemctl start relayd")
+            case ECONNREFUSED:
+                ControlError(.daemonUnreachable, "relayd is not running: nobody answers on \(socket)", hint: "systemctl start relayd")
+            case EAGAIN:
+                ControlError(.tryAgain, "relayd is too busy to answer on \(socket)", hint: "try again in a moment")
+            default:
+                ControlError(
+                    .daemonUnreachable, "\(socket) cannot be opened: \(failure.text)", hint: "systemctl status relayd says how relayd is")
+            }
+        case .timeout:
+            ControlError(.tryAgain, "relayd did not answer in time", hint: "systemctl status relayd says how relayd is")
+        case .closed:
+            ControlError(.daemonUnreachable, "relayd closed the connection before it answered", hint: "journalctl -u relayd says why")
+        case .replyTooLarge:
+            ControlError(.failed, "relayd's reply is larger than chatctl accepts", hint: "ask for less, for instance with --limit")
+        case .malformed(let reason):
+            ControlError(.failed, "what answers on \(socket) does not speak HTTP: \(reason)", hint: "is it relayd's control socket?")
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import RelayControl
+import RelayModel
+
+/// How the operator protocol's records look on a page; shared by the commands that show them.
+extension Page {
+    mutating func users(_ users: [UserRecord]) {
+        table(
+            ["NAME", "DISPLAY NAME", Column("DEVICES", .right), Column("ONLINE", .right), Column("INVITES", .right), "CREATED", "ID"],
+            users.map { user in
+                [
+                    Cell(user.name, .strong), Cell(user.displayName ?? ""), "\(user.devices.count)",
+                    "\(user.devices.count { $0.online })", "\(user.openInvites)", Cell(Figures.time(user.createdAt)), Cell(user.id.description, .faint),
+                ]
+            })
+    }
+
+    mutating func user(_ user: UserRecord) {
+        pairs([
+            ("user", Cell(user.name, .strong)), ("id", Cell(user.id.description)), ("display name", Cell(user.displayName ?? "")),
+            ("avatar", Cell(user.avatar ?? "")), ("created", Cell(Figures.time(user.createdAt))), ("open invites", "\(user.openInvites)"),
+            ("devices", "\(user.devices.count)"),
+        ])
+        if !user.devices.isEmpty {
+            blank()
+            devices(user.devices)
+        }
+    }
+
+    mutating func devices(_ devices: [DeviceRecord]) {
+        table(
+            ["DEVICE", "USER", "NAME", "STATE", Column("PENDING", .right), "ENROLLED", "FINGERPRINT"],
+            devices.map { device in
+                [
+                    Cell(device.id.description), Cell(device.user, .strong), Cell(device.name), state(of: device), Cell(Figures.count(device.pending)),
+                    Cell(Figures.time(device.createdAt)), Cell(device.fingerprint, .faint),
+                ]
+            })
+    }
+
+    mutating func device(_ device: DeviceRecord) {
+        pairs([
+            ("device", Cell(device.id.description, .strong)), ("user", Cell(device.user)), ("name", Cell(device.name)), ("state", state(of: device)),
+            ("pending", Cell(Figures.number(device.pending, "envelope"))), ("enrolled", Cell(Figures.time(device.createdAt))),
+            ("fingerprint", Cell(device.fingerprint)),
+        ])
+    }
+
+    mutating func invites(_ invites: [InviteRecord]) {
+        table(
+            ["INVITE", "USER", "STATE", "CREATED", "EXPIRES"],
+            invites.map { invite in
+                [
+                    Cell(invite.id.description), Cell(invite.user, .strong), state(of: invite), Cell(Figures.time(invite.createdAt)),
+                    Cell(Figures.time(invite.expiresAt)),
+                ]
+            })
+    }
+
+    /// The link that a person gets, when it ends, and the same as a QR code.
+    mutating func issued(_ invite: InviteIssued, code: String?) {
+        pairs([
+            ("invite", Cell(invite.id.description)), ("link", Cell(invite.link, .strong)),
+            ("expires", Cell("\(Figures.time(invite.expiresAt)) (in \(Figures.span(invite.expiresAt - now)))")),
+        ])
+        if let code {
+            blank()
+            block(code)
+        }
+    }
+
+    mutating func audit(_ entries: [AuditRecord]) {
+        table(
+            ["TIME", Column("UID", .right), "OPERATION", "SUBJECT", "REASON"],
+            entries.map { entry in
+                [
+                    Cell(Figures.time(entry.at)), "\(entry.uid)", Cell(entry.operation, .strong), Cell(entry.subject), Cell(entry.reason ?? ""),
+                ]
+            })
+    }
+
+    mutating func status(_ status: Status.Reply) {
+        let batch = status.commits == 0 ? "" : " (\(Figures.decimal(Double(status.commandsApplied) / Double(status.commits), digits: 1)) a commit)"
+        let running = status.now - status.startedAt
+        pairs([
+            ("relayd", Cell(status.relayVersion, .strong)),
+            ("running", Cell("\(Figures.span(running)), since \(Figures.time(status.startedAt)), process \(status.processID)")),
+            ("listening", Cell(status.listening.joined(separator: ", "))), ("public URL", Cell(status.publicURL)),
+            (
+                "accounts",
+                Cell(
+                    "\(Figures.number(status.users, "user")), \(Figures.number(status.devices, "device")), \(Figures.number(status.openInvites, "open invite"))"
+                )
+            ), ("connections", Cell(Figures.count(status.connections))),
+            (
+                "messages",
+                Cell(
+                    "\(Figures.count(status.messagesAccepted)) accepted, \(Figures.number(status.envelopesDelivered, "envelope")) delivered, \(Figures.number(status.requestsRefused, "request")) refused"
+                )
+            ), ("store", Cell(Figures.bytes(status.storeBytes))),
+            (
+                "writer",
+                Cell(
+                    "\(Figures.count(status.writerQueue)) waiting, \(Figures.number(status.commandsApplied, "command")) in \(Figures.number(status.commits, "commit"))\(batch)"
+                )
+            ), ("memory", Cell(Figures.bytes(status.residentBytes))),
+            ("CPU time", Cell("\(Figures.decimal(Double(status.cpuMicroseconds) / 1_000_000, digits: 1)) s")),
+        ])
+    }
+
+    private func state(of device: DeviceRecord) -> Cell { device.online ? Cell("online", .good) : Cell("offline", .faint) }
+
+    private func state(of invite: InviteRecord) -> Cell {
+        switch invite.state {
+        case .open: Cell("open", .good)
+        case .used: Cell("used")
+        case .expired: Cell("expired", .faint)
+        case .revoked: Cell("revoked", .bad)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+import ArgumentParser
+import RelayControl
+
+/// `chatctl`: the root of all subcommands.
+package struct ChatctlCommand: AsyncParsableCommand {
+    package static let configuration = CommandConfiguration(
+        commandName: "chatctl",
+        abstract: "Runs a relay of end-to-end-encrypted messages.",
+        discussion: """
+            Talks to relayd over its control socket, where membership of a group decides who may do what. Data goes to the standard \
+            output, everything else to the standard error. Exit status: 0 done, 1 failed, 64 wrong usage, 69 relayd not reachable, \
+            75 try again later, 77 not permitted, 78 wrong configuration.
+            """,
+        version: relayVersion,
+        groupedSubcommands: [
+            CommandGroup(name: "Operator", subcommands: operating),
+            CommandGroup(name: "Client", subcommands: clients),
+        ])
+
+    /// The verbs that talk to relayd's control socket.
+    private static let operating: [any ParsableCommand.Type] = [
+        UserCommand.self,
+        InviteCommand.self,
+        DeviceCommand.self,
+        AuditCommand.self,
+        StatusCommand.self,
+    ]
+
+    /// The verbs that speak the client protocol: `client`, `probe`, `bench`.
+    private static let clients: [any ParsableCommand.Type] = []
+
+    package init() {}
+
+    /// Parses and runs a command line without the program's name, and reports what fails. Gives the exit status.
+    package static func execute(_ arguments: [String]) async -> Int32 {
+        do {
+            var command = try parseAsRoot(arguments)
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+            return 0
+        } catch let error as ControlError {
+            Talk.report(error)
+            return error.code.exitStatus
+        } catch {
+            return reportUsage(error)
+        }
+    }
+
+    /// What ArgumentParser throws: help and version on request, wrong usage, or an exit status without words.
+    private static func reportUsage(_ error: any Error) -> Int32 {
+        let status = exitCode(for: error)
+        if status == .success {
+            StandardOutput.write(fullMessage(for: error) + "\n")
+            return 0
+        }
+        if error is ExitCode { return status.rawValue }
+        let usage = fullMessage(for: error).split(separator: "\n").first { $0.hasPrefix("Usage: ") }?.dropFirst("Usage: ".count)
+        let message = message(for: error)
+        Talk.report(
+            ControlError(
+                status == .validationFailure ? .badRequest : .failed,
+                message.isEmpty ? "\(error)" : message,
+                hint: usage.map { "usage: \($0); --help says more" }))
+        return status.rawValue
+    }
+}
