@@ -1,0 +1,40 @@
+import CSodium
+import RelayModel
+
+/// What devices sign, and how a signature is checked. Each message begins with an ASCII context of its own, so that a signature
+/// given for one purpose is worth nothing for another; relay-protocol(7) lists them. Any thread.
+package enum Signing {
+    static let agreementContext = Array("relayd/agreement/1".utf8)
+    static let authenticationContext = Array("relayd/auth/1".utf8)
+    static let envelopeContext = Array("relayd/envelope/1".utf8)
+
+    /// The identity key vouches for the agreement key: `relayd/agreement/1`, then the key.
+    package static func agreementMessage(agreementKey: [UInt8]) -> [UInt8] { agreementContext + agreementKey }
+
+    /// A device answers a challenge: `relayd/auth/1`, the device's id (8 bytes, big-endian), the challenge.
+    package static func authenticationMessage(device: DeviceID, challenge: [UInt8]) -> [UInt8] {
+        authenticationContext + bigEndian(device.rawValue) + challenge
+    }
+
+    /// False for a wrong signature, and for a signature or key of another length.
+    package static func verify(signature: [UInt8], message: [UInt8], publicKey: [UInt8]) -> Bool {
+        requireSodium()
+        guard signature.count == Int(crypto_sign_BYTES), publicKey.count == Int(crypto_sign_PUBLICKEYBYTES) else { return false }
+        return crypto_sign_verify_detached(signature, message, UInt64(message.count), publicKey) == 0
+    }
+
+    /// Whether a device's published keys hold together: lengths, the signature, and an agreement key that is not of low order (such a
+    /// key gives everybody the same shared secret).
+    package static func verifyAgreement(identityKey: [UInt8], agreementKey: [UInt8], signature: [UInt8]) -> Bool {
+        requireSodium()
+        guard agreementKey.count == Int(crypto_box_PUBLICKEYBYTES) else { return false }
+        // Any scalar shows it: libsodium refuses when the product is zero.
+        let scalar = [UInt8](repeating: 0x42, count: Int(crypto_scalarmult_SCALARBYTES))
+        var product = [UInt8](repeating: 0, count: Int(crypto_scalarmult_BYTES))
+        guard crypto_scalarmult(&product, scalar, agreementKey) == 0 else { return false }
+        return verify(signature: signature, message: agreementMessage(agreementKey: agreementKey), publicKey: identityKey)
+    }
+}
+
+/// Eight bytes, most significant first: how every number appears in what is signed or authenticated.
+func bigEndian(_ value: UInt64) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
