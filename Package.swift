@@ -113,7 +113,7 @@ let package = Package(
             "ChatctlCommands", "chatctl/Commands",
             [
                 "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, nioHTTP1,
-                argumentParser, histogram,
+                swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
         // Floor 7: the two programs.
