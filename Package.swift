@@ -27,6 +27,7 @@ func system(_ name: String, _ folder: String, _ pkgConfig: String, _ apt: String
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
@@ -36,6 +37,7 @@ let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package
 let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
@@ -107,7 +109,7 @@ let package = Package(
             "RelayControlServer", "relayd/ControlServer",
             [
                 "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayMessageSending",
-                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
+                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging, serviceLifecycle,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
@@ -120,13 +122,21 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending", "RelayGateway",
-                "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, toml,
+                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending", "RelayGateway",
+                "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
         // Tests mirror the folders.
+        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        // Tests mirror the folders. Support starts the real programs for the others.
+        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
+        tests("LayeringTests", "Layering", []),
+        tests("RelayModelTests", "Common/Model", ["RelayModel"]),
+        tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+        tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
+        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
 
         // Across the modules: Support starts the real programs for the others.

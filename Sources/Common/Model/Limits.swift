@@ -39,8 +39,8 @@ package enum Limits {
     package static let socketLowWatermarkBytes = 64 * 1024
     /// Sends of one connection that wait for the disk; beyond, its socket is not read.
     package static let sendsInFlight = 256
-    /// Live connections of one device. A second one takes over from a first one that has not noticed its end yet.
-    package static let connectionsPerDevice = 2
+    /// Own messages that a sending device's stored cursor may lag behind: what it would pass over again after a break.
+    package static let ownMessagesBehindCursor: UInt64 = 256
 
     // MARK: Writer
 
@@ -61,6 +61,8 @@ package enum Limits {
     /// A REST body other than a send: enrolment, tokens, opening a chat.
     package static let restBodyBytes = 16 * 1024
     package static let controlBodyBytes = 64 * 1024
+    /// Operators at the same time; bounds the descriptors that local users can take from clients.
+    package static let controlConnections = 256
     /// From the first byte of a connection to the end of its request head, so that idle sockets do not pile up.
     package static let requestHeadTimeout = Duration.seconds(10)
     package static let idleHTTPTimeout = Duration.seconds(60)

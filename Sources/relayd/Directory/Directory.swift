@@ -1,77 +1,115 @@
+import RelayCrypto
 import RelayModel
 import RelayStorage
+import Synchronization
 
-/// The directory's settings; the configuration fills them in.
-package struct DirectorySettings: Sendable {
-    package var devicesPerUser = Limits.devicesPerUser
-    package var inviteLifetime = Limits.inviteLifetime
-    package var tokenLifetime = Limits.tokenLifetime
-    /// What invite links begin with, such as `https://chat.example.org`.
-    package var publicURL: String
-    package init(publicURL: String) { self.publicURL = publicURL }
+/// Users, devices, invites and tokens.
+///
+/// Changes go through the writer, look-ups through the readers; only the set of active devices is kept in memory, so that a token is
+/// checked without touching the disk. Every method may be called from any thread.
+package final class Directory: Sendable {
+    let writer: Writer
+    let readers: ReaderPool
+    let clock: any WallClock
+    let entropy: any Entropy
+    let settings: DirectorySettings
+    let tokens: Tokens
+    private let revocations: any RevocationListener
+    private let active: Mutex<[DeviceID: UserID]>
+
+    /// Loads the active devices, and takes up removals of users that a crash interrupted.
+    package init(
+        writer: Writer, readers: ReaderPool, clock: any WallClock, entropy: any Entropy, settings: DirectorySettings,
+        revocations: any RevocationListener
+    ) async throws(DirectoryError) {
+        self.writer = writer
+        self.readers = readers
+        self.clock = clock
+        self.entropy = entropy
+        self.settings = settings
+        self.revocations = revocations
+        tokens = Tokens(entropy: entropy, clock: clock, tokenLifetime: settings.tokenLifetime)
+        let (devices, removals) = try await readers.look { (try $0.allDevices(), try $0.unfinishedRemovals()) }
+        active = Mutex(Dictionary(uniqueKeysWithValues: devices))
+        for user in removals { finishRemoval(of: user) }
+    }
+
+    /// Whether the device exists and was not revoked.
+    package func isActive(_ device: DeviceID) -> Bool { active.withLock { $0[device] != nil } }
+
+    /// Who a bearer token stands for. No I/O.
+    package func authenticate(bearer: String) throws(DirectoryError) -> Principal {
+        let principal = try tokens.check(bearer)
+        guard isActive(principal.device) else { throw .deviceRevoked }
+        return principal
+    }
+
+    // MARK: Steps that the other files share
+
+    func perform(_ command: Command, actor: Actor? = nil) async throws(DirectoryError) -> Outcome {
+        let outcome: Outcome
+        do throws(WriterError) { outcome = try await writer.perform(command, actor: actor) } catch { throw DirectoryError(error) }
+        if case .rejected(let rejection) = outcome { throw .rejected(rejection) }
+        return outcome
+    }
+
+    func activate(_ device: DeviceID, of user: UserID) { active.withLock { $0[device] = user } }
+
+    func deactivate(_ devices: [DeviceID]) {
+        active.withLock { active in for device in devices { active[device] = nil } }
+        revocations.revoked(devices)
+    }
+
+    /// Deletes a removed user's mailbox in bounded steps, in the background. A stop or crash in between is taken up at the next start.
+    func finishRemoval(of user: UserID) {
+        Task { [writer] in
+            var remaining = true
+            while remaining {
+                guard case .removed(_, let more) = try await writer.perform(.removeMailbox(user, limit: Limits.removalStepRows)) else { return }
+                remaining = more
+            }
+        }
+    }
+
+    func find(_ typed: String) async throws(DirectoryError) -> UserRow {
+        let name = try Directory.name(typed)
+        guard let row = try await readers.look({ try $0.user(named: name) }) else { throw .rejected(.userUnknown) }
+        return row
+    }
+
+    static func name(_ typed: String) throws(DirectoryError) -> UserName {
+        do throws(UserName.Invalid) { return try UserName(typed) } catch { throw .invalidName(error) }
+    }
+
+    /// Free text that people see: bounded, and without control characters that could fool a terminal.
+    static func checked(_ text: String, _ field: String, characters: Int) throws(DirectoryError) -> String {
+        guard !text.isEmpty else { throw .invalid("the \(field) is empty") }
+        guard text.count <= characters, text.utf8.count <= characters * 8 else { throw .invalid("the \(field) has more than \(characters) characters") }
+        for scalar in text.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned:
+                throw .invalid("the \(field) contains a control character")
+            default: continue
+            }
+        }
+        return text
+    }
 }
 
-/// Why the directory refuses.
-package enum DirectoryError: Error, Sendable {
-    case invalidName(UserName.Invalid)
-    /// A field is ill-formed; the text says which and how.
-    case invalid(String)
-    case rejected(Rejection)
-    case unauthorized
-    case tokenExpired
-    case deviceRevoked
-    case signatureInvalid
-    case challengeExpired
-    /// The writer's inbox is full.
-    case overloaded
-    /// The store is closing.
-    case stopping
+extension DirectoryError {
+    init(_ error: WriterError) {
+        self =
+            switch error {
+            case .overloaded: .overloaded
+            case .stopping: .stopping
+            case .storeFailed: .storeFailed
+            }
+    }
 }
 
-/// Who is behind an authenticated connection or request.
-package struct Principal: Sendable, Hashable {
-    package var user: UserID
-    package var device: DeviceID
-    package var expires: Timestamp
-}
-
-package struct IssuedInvite: Sendable {
-    package var id: InviteID
-    package var user: UserName
-    package var code: String
-    package var link: String
-    package var expires: Timestamp
-}
-
-package struct IssuedToken: Sendable {
-    package var token: String
-    package var expires: Timestamp
-}
-
-package struct IssuedChallenge: Sendable {
-    package var bytes: [UInt8]
-    package var expires: Timestamp
-}
-
-/// A user with all their active devices, for key look-ups and for the operator.
-package struct UserDetails: Sendable {
-    package var user: UserRow
-    package var devices: [DeviceDetails]
-    package var openInvites: Int
-}
-
-package struct DeviceDetails: Sendable {
-    package var device: DeviceRow
-    package var userName: UserName
-    /// First 16 bytes of the identity key's BLAKE2b-256 hash, in groups of four hex digits.
-    package var fingerprint: String
-    /// Envelopes behind the device's cursor.
-    package var pending: Int
-}
-
-package struct UserRemoval: Sendable {
-    package var user: UserName
-    package var devices: Int
-    package var openInvites: Int
-    package var mailboxEntries: Int
+extension ReaderPool {
+    /// A read whose failures are the directory's.
+    func look<Result: Sendable>(_ body: @escaping @Sendable (Reader) throws -> Result) async throws(DirectoryError) -> Result {
+        do { return try await read(body) } catch let error as WriterError { throw DirectoryError(error) } catch { throw .storeFailed }
+    }
 }

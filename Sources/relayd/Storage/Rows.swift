@@ -14,6 +14,20 @@ package struct StoredEnvelope: Sendable {
     package var body: ByteBuffer
     /// The user's wrapped keys; ``PackedKeys/key(for:)`` finds one device's.
     package var keys: PackedKeys
+    package init(
+        mailboxSeq: UInt64, chat: ChatID, chatSeq: UInt64, message: MessageID, senderUser: UserID, senderDevice: DeviceID,
+        clientMessageID: UInt64, body: ByteBuffer, keys: PackedKeys
+    ) {
+        self.mailboxSeq = mailboxSeq
+        self.chat = chat
+        self.chatSeq = chatSeq
+        self.message = message
+        self.senderUser = senderUser
+        self.senderDevice = senderDevice
+        self.clientMessageID = clientMessageID
+        self.body = body
+        self.keys = keys
+    }
 }
 
 package struct ReceiptRow: Sendable, Equatable {
@@ -22,6 +36,13 @@ package struct ReceiptRow: Sendable, Equatable {
     package var deliveredSeq: UInt64
     package var readSeq: UInt64
     package var version: UInt64
+    package init(chat: ChatID, user: UserID, deliveredSeq: UInt64, readSeq: UInt64, version: UInt64) {
+        self.chat = chat
+        self.user = user
+        self.deliveredSeq = deliveredSeq
+        self.readSeq = readSeq
+        self.version = version
+    }
 }
 
 package struct UserRow: Sendable {

@@ -27,7 +27,8 @@ package struct Origin: Sendable {
 
 /// A command that was committed, with what became of it.
 package struct Committed: Sendable {
-    package var origin: Origin
+    /// Nil when no connection waits for an answer.
+    package var origin: Origin?
     package var command: Command
     package var outcome: Outcome
 }
@@ -35,15 +36,25 @@ package struct Committed: Sendable {
 /// Gets the results of connections' commands, a batch at a time. Called on the writer's thread: hand over and return.
 package protocol CommitReceiver: AnyObject, Sendable {
     func committed(_ batch: [Committed])
-    /// The store failed: these commands were not applied, and none will be.
-    func failed(_ origins: [Origin])
+    /// The store failed: commands were not applied, and none will be.
+    func failed()
 }
 
-/// Who wants to know a command's outcome.
-package enum Reply: Sendable {
-    /// Called on the writer's thread after the flush.
-    case call(@Sendable (Result<Outcome, WriterError>) -> Void)
-    case batch(any CommitReceiver, Origin)
+/// Who wants to know a command's outcome. Everybody is called on the writer's thread, after the flush.
+package struct Reply: Sendable {
+    fileprivate var call: (@Sendable (Result<Outcome, WriterError>) -> Void)?
+    fileprivate var receiver: (any CommitReceiver)?
+    fileprivate var origin: Origin?
+
+    /// Only the caller.
+    package static func call(_ call: @escaping @Sendable (Result<Outcome, WriterError>) -> Void) -> Reply { Reply(call: call) }
+
+    /// The receiver, with the rest of its batch; and the caller as well, when there is one beside the connections.
+    package static func batch(
+        _ receiver: any CommitReceiver, _ origin: Origin?, call: (@Sendable (Result<Outcome, WriterError>) -> Void)? = nil
+    ) -> Reply {
+        Reply(call: call, receiver: receiver, origin: origin)
+    }
 }
 
 /// The one writer: takes everything that arrived while the last commit ran, stamps it, and commits it in one transaction.
@@ -128,14 +139,11 @@ package final class Writer: Sendable {
         if let refusal { throw refusal }
     }
 
-    /// Queues a command and waits for its outcome.
-    package func perform(_ command: Command, actor: Actor? = nil) async throws(WriterError) -> Outcome {
+    /// Queues a command and waits for its outcome. `receiver` gets it too, as nobody's answer.
+    package func perform(_ command: Command, actor: Actor? = nil, for receiver: (any CommitReceiver)? = nil) async throws(WriterError) -> Outcome {
         let result: Result<Outcome, WriterError> = await withCheckedContinuation { continuation in
-            do throws(WriterError) {
-                try submit(command, actor: actor, reply: .call { continuation.resume(returning: $0) })
-            } catch {
-                continuation.resume(returning: .failure(error))
-            }
+            let reply = Reply(call: { continuation.resume(returning: $0) }, receiver: receiver)
+            do throws(WriterError) { try submit(command, actor: actor, reply: reply) } catch { continuation.resume(returning: .failure(error)) }
         }
         return try result.get()
     }
@@ -228,26 +236,22 @@ package final class Writer: Sendable {
         var receiver: (any CommitReceiver)?
         var committed: [Committed] = []
         for (entry, outcome) in zip(batch, outcomes) {
-            switch entry.reply {
-            case .call(let call): call(.success(outcome))
-            case .batch(let next, let origin):
-                if let current = receiver, current !== next {
-                    current.committed(committed)
-                    committed = []
-                }
-                receiver = next
-                committed.append(Committed(origin: origin, command: entry.command, outcome: outcome))
+            entry.reply.call?(.success(outcome))
+            guard let next = entry.reply.receiver else { continue }
+            if let current = receiver, current !== next {
+                current.committed(committed)
+                committed = []
             }
+            receiver = next
+            committed.append(Committed(origin: entry.reply.origin, command: entry.command, outcome: outcome))
         }
         receiver?.committed(committed)
     }
 
     private func refuse(_ batch: ArraySlice<Entry>) {
         for entry in batch {
-            switch entry.reply {
-            case .call(let call): call(.failure(.storeFailed))
-            case .batch(let receiver, let origin): receiver.failed([origin])
-            }
+            entry.reply.call?(.failure(.storeFailed))
+            entry.reply.receiver?.failed()
         }
     }
 }

@@ -1,0 +1,40 @@
+import RelayCrypto
+import RelayModel
+import RelayStorage
+
+// What devices ask for: enrolment, tokens, other people's keys.
+extension Directory {
+    /// Spends an invite on a new device.
+    package func enrol(code: String, deviceName: String, keys: DeviceKeySet) async throws(DirectoryError) -> Enrolled {
+        guard let code = InviteCode(code) else { throw .rejected(.inviteUnknown) }
+        let deviceName = try Directory.checked(deviceName, "device name", characters: Limits.deviceNameCharacters)
+        guard Signing.verifyAgreement(identityKey: keys.identityKey, agreementKey: keys.agreementKey, signature: keys.agreementSignature) else {
+            throw .signatureInvalid
+        }
+        let outcome = try await perform(
+            .enrolDevice(EnrolDevice(inviteHash: code.hash, deviceName: deviceName, keys: keys, devicesPerUser: settings.devicesPerUser)))
+        guard case .enrolled(let enrolled) = outcome else { throw .storeFailed }
+        activate(enrolled.device, of: enrolled.user)
+        return enrolled
+    }
+
+    /// Something for the device to sign. The same for a device that does not exist: nothing is told about who does.
+    package func challenge(for device: DeviceID) -> IssuedChallenge { tokens.challenge(for: device) }
+
+    /// Trades a signed challenge for a bearer token.
+    package func token(device id: DeviceID, challenge: [UInt8], signature: [UInt8]) async throws(DirectoryError) -> IssuedToken {
+        try tokens.check(challenge: challenge, for: id)
+        guard let device = try await readers.look({ try $0.device(id) }), isActive(id) else { throw .deviceRevoked }
+        let message = Signing.authenticationMessage(device: id, challenge: challenge)
+        guard Signing.verify(signature: signature, message: message, publicKey: device.keys.identityKey) else { throw .signatureInvalid }
+        return tokens.issue(user: device.user, device: id)
+    }
+
+    /// A user with their active devices and keys.
+    package func user(_ id: UserID) async throws(DirectoryError) -> UserDetails {
+        let now = clock.now()
+        let found = try await readers.look { reader in try reader.user(id).map { try Directory.details(of: $0, reader, now) } }
+        guard let found else { throw .rejected(.userUnknown) }
+        return found
+    }
+}

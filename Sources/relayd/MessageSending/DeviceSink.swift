@@ -1,0 +1,47 @@
+import RelayModel
+import RelayStorage
+
+/// One connection of a device as this module sees it; the gateway implements it. Confined to the connection's event loop.
+package protocol DeviceSink: AnyObject {
+    /// False while the socket holds more than its high watermark.
+    var isWritable: Bool { get }
+    func answer(_ request: UInt64, _ answer: SendAnswer)
+    /// Called once per batch, with the user's keys; the sink picks the device's own.
+    func push(_ envelopes: [StoredEnvelope])
+    func push(_ receipts: [ReceiptRow])
+    func caughtUp(_ mailboxSeq: UInt64)
+    /// Too many sends wait for the disk: stop or resume reading from the socket.
+    func pauseReading(_ paused: Bool)
+    /// Once per tick, after one or more of the above.
+    func flush()
+    func close(_ reason: StreamEnd)
+}
+
+/// The answer to one request of a connection.
+package enum SendAnswer: Sendable {
+    case sent(SentOutcome)
+    case rejected(Rejection)
+    case overloaded
+    case done
+}
+
+/// Why the relay ends a connection.
+package enum StreamEnd: Sendable {
+    /// The device was revoked or its user removed.
+    case revoked
+    /// The device connected elsewhere.
+    case replaced
+    /// The relay stops or restarts.
+    case restarting
+    /// The store failed; nothing can be acknowledged any more.
+    case storeFailed
+}
+
+/// Why a REST request about chats fails.
+package enum SendingError: Error, Sendable {
+    case rejected(Rejection)
+    case overloaded
+    case stopping
+    case storeFailed
+    case messageUnknown
+}
