@@ -139,6 +139,7 @@ let package = Package(
         // Across the modules: Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
+        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,6 @@
 import Foundation
 import RelayControl
+import RelayModel
 import RelayTestSupport
 import Testing
 
