@@ -127,9 +127,7 @@ package struct ControlServer: Service {
         } catch {
             throw ControlError(.badRequest, "the request's body cannot be read or is larger than \(Limits.controlBodyBytes) bytes")
         }
-        let reply = try await operations.serve(name, body: body, peer: peer)
-        if name.access == .admin { logger.notice("an operator changed something", metadata: ["operation": "\(name.path)", "uid": "\(peer.uid)"]) }
-        return reply
+        return try await operations.serve(name, body: body, peer: peer)
     }
 
     private func refusal(_ message: String, needs: ControlAccess) -> ControlError {

@@ -171,7 +171,7 @@ private struct KeyLines {
         if lines[name] == nil { lines[name] = index + 1 }
     }
 
-    private static func plain(_ text: some StringProtocol) -> String { text.filter { !" \t\"'[]\r".contains($0) } }
+    private static func plain(_ text: Substring) -> String { String(text.filter { !" \t\"'[]\r".contains($0) }) }
 }
 
 /// How many characters must be put in, taken out or changed to make one text of another (Levenshtein).

@@ -12,6 +12,7 @@ import RelayMessageSending
 import RelayModel
 import RelayStorage
 import ServiceLifecycle
+import UnixSignals
 
 /// The whole daemon: puts the modules together from the bottom up, runs them, and takes them down again.
 struct Daemon {

@@ -163,12 +163,12 @@ enum Figures {
     /// `2026-11-21T09:30:00Z`: to the second, in UTC.
     static func time(_ time: Timestamp) -> String { String(time.description.dropLast(5)) + "Z" }
 
-    /// The largest unit that fits, rounded down: `3 d`, `23 h`, `5 min`, `12 s`.
+    /// The largest unit of which there are at least two, to the nearest whole: `3 d`, `24 h`, `5 min`, `12 s`.
     static func span(_ duration: Duration) -> String {
-        let seconds = max(0, duration.milliseconds / 1000)
-        if seconds >= 2 * 86_400 { return "\(seconds / 86_400) d" }
-        if seconds >= 2 * 3600 { return "\(seconds / 3600) h" }
-        if seconds >= 120 { return "\(seconds / 60) min" }
+        let seconds = max(0, (duration.milliseconds + 500) / 1000)
+        for (unit, name) in [(Int64(86_400), "d"), (3600, "h"), (60, "min")] where seconds + unit / 2 >= 2 * unit {
+            return "\((seconds + unit / 2) / unit) \(name)"
+        }
         return "\(seconds) s"
     }
 
