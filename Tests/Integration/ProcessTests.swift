@@ -1,4 +1,5 @@
 import Foundation
+import RelayControl
 import RelayTestSupport
 import Testing
 
