@@ -116,7 +116,7 @@ let package = Package(
             "ChatctlCommands", "chatctl/Commands",
             [
                 "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, nioHTTP1,
-                argumentParser, histogram,
+                swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
         // Floor 7: the two programs.
@@ -133,6 +133,7 @@ let package = Package(
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
+        // Tests mirror the folders.
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
@@ -148,6 +149,11 @@ let package = Package(
         tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
         tests(
             "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
+
+        // Across the modules: Support starts the real programs for the others.
+        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
+        tests("LayeringTests", "Layering", []),
+        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
     ],
     swiftLanguageModes: [.v6]
 )
