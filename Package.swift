@@ -27,6 +27,7 @@ func system(_ name: String, _ folder: String, _ pkgConfig: String, _ apt: String
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket = Target.Dependency.product(name: "NIOWebSocket", package: "swift-nio")
 let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
 let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
@@ -36,6 +37,7 @@ let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package
 let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
@@ -102,6 +104,7 @@ let package = Package(
             [
                 "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+                serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
@@ -113,24 +116,43 @@ let package = Package(
             "ChatctlCommands", "chatctl/Commands",
             [
                 "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, nioHTTP1,
-                argumentParser, histogram,
+                swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
         // Floor 7: the two programs.
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending", "RelayGateway",
-                "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, toml,
+                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending", "RelayGateway",
+                "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle, unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
-        // Tests mirror the folders. Support starts the real programs for the others.
+        // Tests mirror the folders.
+        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
+        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        tests("RelayModelTests", "Common/Model", ["RelayModel"]),
+        tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+        tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
+        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
+        tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
+        tests(
+            "RelayControlServerTests", "relayd/ControlServer",
+            [
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayMessageSending", "RelayControlServer",
+                "RelayTestSupport", nioCore, nioPosix, logging,
+            ]),
+        tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
+        tests(
+            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
+
+        // Across the modules: Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel"]),
+        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,69 @@
 import ArgumentParser
-import Logging
-import NIOCore
-import NIOPosix
-import ServiceLifecycle
-import TOMLKit
-@main struct Relayd { static func main() { print("x") } }
+import Glibc
+import RelayControl
+
+/// `relayd`: reads its options, then runs the daemon.
+@main
+struct Relayd: AsyncParsableCommand {
+    static let defaultConfiguration = "/etc/relayd/relayd.toml"
+
+    static let configuration = CommandConfiguration(
+        commandName: "relayd",
+        abstract: "Stores and forwards end-to-end-encrypted messages.",
+        discussion: """
+            Runs in the foreground and is meant to be started by systemd. SIGHUP reloads the configuration, SIGTERM stops cleanly. \
+            Operate it with chatctl. Exit status: 0 stopped as asked, 1 failed, 64 wrong usage, 78 wrong configuration.
+            """,
+        version: "relayd \(relayVersion)")
+
+    @Option(help: ArgumentHelp("The configuration file (default: \(defaultConfiguration), if it exists).", valueName: "path"))
+    var config: String?
+
+    @Flag(name: .customLong("check-config"), help: "Check the configuration, list what is in force, and exit.")
+    var checkConfig = false
+
+    @Flag(name: .customLong("sample-config"), help: .hidden)
+    var sampleConfig = false
+
+    @Option(name: .customLong("record-commands"), help: .hidden)
+    var recordCommands: String?
+
+    static func main() async {
+        do {
+            let command = try parseAsRoot()
+            guard let relayd = command as? Relayd else { exit(withError: CleanExit.helpRequest()) }
+            Glibc.exit(await relayd.start())
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    /// Gives the exit status.
+    private func start() async -> Int32 {
+        if sampleConfig {
+            print(ConfigurationText.sample, terminator: "")
+            return 0
+        }
+        let path = config ?? Self.defaultConfiguration
+        let file: ConfigurationFile
+        do throws(ConfigurationProblems) {
+            file = try ConfigurationFile.load(path: path, named: config != nil)
+        } catch {
+            for problem in error.problems { Self.complain("\(problem)") }
+            if !checkConfig { Self.complain("nothing was started; `relayd --check-config` checks again") }
+            return ControlErrorCode.configuration.exitStatus
+        }
+        if checkConfig {
+            print(ConfigurationText.listing(file, path: path), terminator: "")
+            return 0
+        }
+        ProcessSetup.begin()
+        let level = LogLevel(file.configuration.logLevel)
+        file.configuration.logDestination.bootstrap(level)
+        return await Daemon(path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands).run()
+    }
+
+    private static func complain(_ text: String) {
+        StandardErrorSink.plain("relayd: \(text)")
+    }
+}

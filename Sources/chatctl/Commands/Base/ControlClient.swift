@@ -64,7 +64,7 @@ final class ControlClient: Sendable {
     private func explain(_ error: HTTPClientError) -> ControlError {
         switch error {
         case .connect(let failure):
-            switch failure.errno {
+            switch failure.errnoCode {
             case EACCES, EPERM:
                 ControlError(
                     .notPermitted, "\(socket) may not be opened by this user",

@@ -1,0 +1,43 @@
+import RelayControl
+import RelayDirectory
+import RelayModel
+import RelayStorage
+
+extension ControlError {
+    /// What the directory refused, in an operator's words, with what to do next.
+    ///
+    /// - Parameter subject: the user's name or the identifier that the operation was about.
+    init(_ failure: DirectoryError, subject: String) {
+        switch failure {
+        case .invalidName(let why): self.init(.badRequest, "“\(subject)” cannot be a user's name: \(why)")
+        case .invalid(let why): self.init(.badRequest, why)
+        case .rejected(let rejection): self.init(rejection, subject: subject)
+        case .overloaded: self.init(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
+        case .stopping: self.init(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
+        case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
+        case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired:
+            self.init(.failed, "the directory answered an operator as if it were a device", hint: "please report this with relayd's version")
+        }
+    }
+
+    private init(_ rejection: Rejection, subject: String) {
+        switch rejection {
+        case .userNameTaken: self.init(.alreadyExists, "there is a user \(subject) already", hint: "chatctl user show \(subject)")
+        case .userUnknown: self.init(.notFound, "there is no user \(subject)", hint: "chatctl user list")
+        case .userLimitReached: self.init(.limitReached, "the relay is full: it holds \(Limits.users) users", hint: "chatctl user remove NAME")
+        case .deviceUnknown: self.init(.notFound, "there is no device \(subject)", hint: "chatctl device list")
+        case .deviceLimitReached(let limit):
+            self.init(.limitReached, "\(subject) has \(limit) devices, which is the limit", hint: "chatctl device list --user \(subject)")
+        case .inviteUnknown: self.init(.notFound, "there is no invite \(subject)", hint: "chatctl invite list")
+        case .inviteUsed: self.init(.notFound, "invite \(subject) was used already", hint: "chatctl device list shows the device that it made")
+        case .inviteExpired: self.init(.notFound, "invite \(subject) has expired already", hint: "chatctl invite list")
+        case .inviteRevoked: self.init(.notFound, "invite \(subject) was revoked already", hint: "chatctl invite list")
+        case .inviteLimitReached(let limit):
+            self.init(
+                .limitReached, "\(subject) has \(limit) open invites, which is the limit",
+                hint: "chatctl invite list --user \(subject), then chatctl invite revoke NUMBER")
+        case .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed, .positionUnknown:
+            self.init(.failed, "the store answered an operator as if it were a device", hint: "please report this with relayd's version")
+        }
+    }
+}

@@ -1,0 +1,208 @@
+import FoundationEssentials
+import Glibc
+import Logging
+import NIOCore
+import RelayControl
+import RelayDirectory
+import RelayMessageSending
+import RelayModel
+import RelayStorage
+
+/// Serves every operation of the operator protocol. Any thread.
+struct Operations: Sendable {
+    let store: Store
+    let directory: Directory
+    let sending: MessageSending
+    let settings: ControlServerSettings
+    let clock: any WallClock
+    let logger: Logger
+
+    /// Runs one operation for a caller who is allowed to, and gives the reply as JSON.
+    func serve(_ name: ControlOperationName, body: ByteBuffer, peer: PeerCredentials) async throws(ControlError) -> [UInt8] {
+        // Exhaustive on purpose: an operation without a line here does not compile.
+        switch name {
+        case .hello:
+            try await answer(Hello.self, body) { _ in
+                Hello.Reply(protocolVersion: controlProtocolVersion, relayVersion: relayVersion)
+            }
+        case .status:
+            try await answer(Status.self, body) { _ in try await status() }
+        case .userAdd:
+            try await answer(UserAdd.self, body, subject: \.user) { request in
+                let lifetime = try lifetime(request.inviteLifetimeSeconds, field: "inviteLifetimeSeconds")
+                let (user, invite) = try await directory.addUser(
+                    name: request.user, displayName: request.displayName, avatar: request.avatar, inviteLifetime: lifetime,
+                    actor: try actor(peer, name, request.user))
+                note(name, peer)
+                return UserAdd.Reply(user: UserRecord(user, sending), invite: InviteIssued(invite))
+            }
+        case .userList:
+            try await answer(UserList.self, body) { request in try await users(request) }
+        case .userShow:
+            try await answer(UserShow.self, body, subject: \.user) { request in
+                UserRecord(try await directory.user(named: request.user), sending)
+            }
+        case .userRemove:
+            try await answer(UserRemove.self, body, subject: \.user) { request in
+                let dryRun = request.dryRun ?? false
+                let actor = try actor(peer, name, request.user, request.reason)
+                let removal =
+                    dryRun
+                    ? try await directory.planRemoval(named: request.user)
+                    : try await directory.removeUser(named: request.user, actor: actor)
+                if !dryRun { note(name, peer) }
+                return UserRemove.Reply(
+                    user: removal.user.text, dryRun: dryRun, devices: removal.devices, openInvites: removal.openInvites,
+                    mailboxEntries: removal.mailboxEntries)
+            }
+        case .inviteCreate:
+            try await answer(InviteCreate.self, body, subject: \.user) { request in
+                let lifetime = try lifetime(request.lifetimeSeconds, field: "lifetimeSeconds")
+                let invite = try await directory.createInvite(
+                    user: request.user, lifetime: lifetime, actor: try actor(peer, name, request.user))
+                note(name, peer)
+                return InviteIssued(invite)
+            }
+        case .inviteList:
+            try await answer(InviteList.self, body, subject: { $0.user ?? "" }) { request in
+                let now = clock.now()
+                return InviteList.Reply(invites: try await directory.invites(ofUser: request.user).map { InviteRecord($0, now: now) })
+            }
+        case .inviteRevoke:
+            try await answer(InviteRevoke.self, body, subject: \.invite.description) { request in
+                let dryRun = request.dryRun ?? false
+                let actor = try actor(peer, name, request.invite.description, request.reason)
+                let row =
+                    dryRun
+                    ? try await directory.invite(request.invite)
+                    : try await directory.revokeInvite(request.invite, actor: actor)
+                // A used invite stays used: there is nothing left to revoke.
+                if row.state == .used { throw DirectoryError.rejected(.inviteUsed) }
+                if !dryRun { note(name, peer) }
+                return InviteRevoke.Reply(invite: InviteRecord(row, now: clock.now()), dryRun: dryRun)
+            }
+        case .deviceList:
+            try await answer(DeviceList.self, body, subject: { $0.user ?? "" }) { request in
+                DeviceList.Reply(devices: try await directory.devices(ofUser: request.user).map { DeviceRecord($0, sending) })
+            }
+        case .deviceShow:
+            try await answer(DeviceShow.self, body, subject: \.device.description) { request in
+                DeviceRecord(try await directory.device(request.device), sending)
+            }
+        case .deviceRevoke:
+            try await answer(DeviceRevoke.self, body, subject: \.device.description) { request in
+                let dryRun = request.dryRun ?? false
+                let actor = try actor(peer, name, request.device.description, request.reason)
+                let device =
+                    dryRun
+                    ? try await directory.device(request.device)
+                    : try await directory.revokeDevice(request.device, actor: actor)
+                if !dryRun { note(name, peer) }
+                return DeviceRevoke.Reply(device: DeviceRecord(device, sending), dryRun: dryRun)
+            }
+        case .auditList:
+            try await answer(AuditList.self, body) { request in
+                let limit = try limit(request.limit, default: 100)
+                return AuditList.Reply(entries: try await directory.audit(limit: limit).map { AuditRecord($0) })
+            }
+        }
+    }
+
+    /// Decodes, runs and encodes one operation; every failure leaves here as a ``ControlError``.
+    ///
+    /// - Parameter subject: what the operation is about, for its errors.
+    private func answer<Operation: ControlOperation>(
+        _: Operation.Type, _ body: ByteBuffer, subject: (Operation) -> String = { _ in "" },
+        _ run: (Operation) async throws -> Operation.Reply
+    ) async throws(ControlError) -> [UInt8] {
+        let request = try RequestDecoding.decode(Operation.self, from: body)
+        do {
+            return try ReplyEncoding.bytes(try await run(request))
+        } catch let error as ControlError {
+            throw error
+        } catch let error as DirectoryError {
+            throw ControlError(error, subject: subject(request))
+        } catch {
+            logger.error("an operation failed", metadata: ["operation": "\(Operation.name.path)", "error": "\(type(of: error))"])
+            throw ControlError(.failed, "\(Operation.name.path) failed inside relayd", hint: "journalctl -u relayd says why")
+        }
+    }
+
+    // MARK: Operations that are more than one call
+
+    private func users(_ request: UserList) async throws -> UserList.Reply {
+        let limit = try limit(request.limit, default: Limits.pageSizeCeiling)
+        var after: UserName?
+        if let text = request.after {
+            do {
+                after = try UserName(text)
+            } catch {
+                throw ControlError(.badRequest, "the field “after”: \(error)")
+            }
+        }
+        let users = try await directory.users(after: after, limit: limit)
+        return UserList.Reply(
+            users: users.map { UserRecord($0, sending) }, next: users.count == limit ? users.last?.user.name.text : nil)
+    }
+
+    private func status() async throws -> Status.Reply {
+        let counts = try await directory.counts()
+        let messages = sending.statistics
+        let writer = store.writer.statistics
+        return Status.Reply(
+            relayVersion: relayVersion, startedAt: settings.startedAt, now: clock.now(), processID: Int(getpid()), listening: settings.listening,
+            publicURL: settings.publicURL, users: counts.users, devices: counts.devices, openInvites: counts.openInvites,
+            connections: messages.connections, messagesAccepted: messages.messagesAccepted, envelopesDelivered: messages.envelopesDelivered,
+            requestsRefused: messages.requestsRefused, storeBytes: store.bytes, writerQueue: writer.queued, commandsApplied: writer.commands,
+            commits: writer.commits, residentBytes: ProcessFigures.residentBytes, cpuMicroseconds: ProcessFigures.cpuMicroseconds)
+    }
+
+    // MARK: Fields that several operations have
+
+    private func limit(_ value: Int?, default standard: Int) throws(ControlError) -> Int {
+        guard let value else { return standard }
+        guard (1...Limits.pageSizeCeiling).contains(value) else {
+            throw ControlError(.badRequest, "the field “limit” must be 1 to \(Limits.pageSizeCeiling), not \(value)")
+        }
+        return value
+    }
+
+    private func lifetime(_ seconds: Int?, field: String) throws(ControlError) -> Duration? {
+        guard let seconds else { return nil }
+        let ceiling = Limits.inviteLifetimeCeiling.components.seconds
+        guard seconds >= 1, Int64(seconds) <= ceiling else {
+            throw ControlError(
+                .badRequest, "an invite cannot live for \(seconds) seconds: 1 to \(ceiling) (\(ceiling / 86_400) days) are possible",
+                hint: "that is the field “\(field)”; chatctl's --expires takes 90m, 24h or 30d")
+        }
+        return .seconds(seconds)
+    }
+
+    /// A line in the log beside the entry in the audit log: which kind of change, not about whom.
+    private func note(_ name: ControlOperationName, _ peer: PeerCredentials) {
+        logger.notice("an operator changed something", metadata: ["operation": "\(name.path)", "uid": "\(peer.uid)"])
+    }
+
+    private func actor(
+        _ peer: PeerCredentials, _ name: ControlOperationName, _ subject: String, _ reason: String? = nil
+    ) throws(ControlError) -> Actor {
+        if let reason, reason.count > Limits.reasonCharacters {
+            throw ControlError(.badRequest, "the reason has \(reason.count) characters; the audit log takes \(Limits.reasonCharacters)")
+        }
+        let normalised = (try? UserName(subject).text) ?? subject
+        return Actor(uid: peer.uid, operation: name.path, subject: normalised, reason: reason)
+    }
+}
+
+/// A reply or an error as the body of a response.
+enum ReplyEncoding {
+    static func bytes(_ value: some Encodable) throws(ControlError) -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        do {
+            return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
+        } catch {
+            throw ControlError(.failed, "the reply cannot be written as JSON")
+        }
+    }
+}

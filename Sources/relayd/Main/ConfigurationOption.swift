@@ -1,0 +1,149 @@
+import Logging
+import RelayModel
+
+/// A value as TOML writes it.
+enum ConfigurationValue: Sendable, Equatable, CustomStringConvertible {
+    case text(String)
+    case number(Int)
+    case flag(Bool)
+
+    /// In TOML's notation.
+    var description: String {
+        switch self {
+        case .text(let text): "\"\(text.replacing("\\", with: "\\\\").replacing("\"", with: "\\\""))\""
+        case .number(let number): String(number)
+        case .flag(let flag): String(flag)
+        }
+    }
+}
+
+/// One key of the configuration file. Reading, checking, listing and the sample file all come from ``all``.
+struct ConfigurationOption: Sendable {
+    var section: String
+    var key: String
+    /// What it takes, to follow the word "must be".
+    var allowed: String
+    /// SIGHUP applies a change; the others wait for a restart.
+    var reloadable = false
+    /// One line of the sample each.
+    var documentation: [String]
+    var read: @Sendable (Configuration) -> ConfigurationValue
+    /// False when the value is not allowed (or not of the right type).
+    var write: @Sendable (inout Configuration, ConfigurationValue) -> Bool
+
+    /// `section.key`
+    var name: String { "\(section).\(key)" }
+
+    static let all: [ConfigurationOption] = [
+        ConfigurationOption(
+            section: "listen", key: "address", allowed: "an IP address or localhost with a port, such as \"127.0.0.1:8480\" or \"[::1]:8480\"",
+            documentation: ["Where clients connect. relayd does not speak TLS yet: a proxy in front of it does."],
+            read: { .text($0.listenAddress.description) },
+            write: { configuration, value in
+                guard case .text(let text) = value, let address = ListenAddress(text) else { return false }
+                configuration.listenAddress = address
+                return true
+            }),
+        ConfigurationOption(
+            section: "listen", key: "public_url", allowed: "an http:// or https:// address without a path, or \"\"",
+            documentation: [
+                "What invite links begin with: the address of the proxy, such as \"https://chat.example.org\".",
+                "Empty: http:// and the address above.",
+            ],
+            read: { .text($0.publicURL) },
+            write: { configuration, value in
+                guard case .text(let text) = value, text.isEmpty || isBase(text) else { return false }
+                configuration.publicURL = text
+                return true
+            }),
+        ConfigurationOption(
+            section: "listen", key: "allow_plaintext", allowed: "true or false",
+            documentation: ["Listen without TLS where other hosts can connect. Only behind a proxy in a network that is trusted."],
+            read: { .flag($0.allowPlaintext) },
+            write: { configuration, value in
+                guard case .flag(let flag) = value else { return false }
+                configuration.allowPlaintext = flag
+                return true
+            }),
+        .path("control", "socket", \.controlSocket, ["Where chatctl connects."], atMost: 107),
+        .group("admin_group", \.adminGroup, ["Its members may do everything, like root and relayd's own user."]),
+        .group("view_group", \.viewGroup, ["Its members may look, not change."]),
+        .path("store", "path", \.storePath, ["The database. Its directory must be relayd's own."], atMost: 4000),
+        .number("store", "readers", \.storeReaders, 1...16, ["Threads that read the database; one more writes."]),
+        .number(
+            "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
+            ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
+        .number("limits", "devices_per_user", \.devicesPerUser, 1...Limits.devicesPerUserCeiling, ["Devices a user may have at the same time."]),
+        .number(
+            "limits", "invite_hours", \.inviteHours, 1...Int(Limits.inviteLifetimeCeiling.components.seconds / 3600),
+            ["How long an invite is good for unless chatctl's --expires says otherwise, in hours."]),
+        .number("limits", "token_minutes", \.tokenMinutes, 1...1440, ["How long a device's bearer token is good for, in minutes."]),
+        ConfigurationOption(
+            section: "log", key: "level", allowed: "one of " + Logger.Level.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "),
+            reloadable: true, documentation: ["How much is logged."],
+            read: { .text($0.logLevel.rawValue) },
+            write: { configuration, value in
+                guard case .text(let text) = value, let level = Logger.Level(rawValue: text) else { return false }
+                configuration.logLevel = level
+                return true
+            }),
+        ConfigurationOption(
+            section: "log", key: "destination", allowed: "one of " + LogDestination.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "),
+            documentation: ["Where the log goes. auto: to the journal under systemd, else to the standard error."],
+            read: { .text($0.logDestination.rawValue) },
+            write: { configuration, value in
+                guard case .text(let text) = value, let destination = LogDestination(rawValue: text) else { return false }
+                configuration.logDestination = destination
+                return true
+            }),
+    ]
+
+    // MARK: Kinds of options
+
+    private static func number(
+        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>, _ documentation: [String]
+    ) -> ConfigurationOption {
+        ConfigurationOption(
+            section: section, key: key, allowed: "a whole number from \(range.lowerBound) to \(range.upperBound)",
+            documentation: documentation + ["\(range.lowerBound) to \(range.upperBound)."],
+            read: { .number($0[keyPath: path]) },
+            write: { configuration, value in
+                guard case .number(let number) = value, range.contains(number) else { return false }
+                configuration[keyPath: path] = number
+                return true
+            })
+    }
+
+    private static func path(
+        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String], atMost bytes: Int
+    ) -> ConfigurationOption {
+        ConfigurationOption(
+            section: section, key: key, allowed: "an absolute path of at most \(bytes) bytes", documentation: documentation,
+            read: { .text($0[keyPath: path]) },
+            write: { configuration, value in
+                guard case .text(let text) = value, text.hasPrefix("/"), text.utf8.count <= bytes, !text.utf8.contains(0) else { return false }
+                configuration[keyPath: path] = text
+                return true
+            })
+    }
+
+    private static func group(
+        _ key: String, _ path: any WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String]
+    ) -> ConfigurationOption {
+        ConfigurationOption(
+            section: "control", key: key, allowed: "the name of a group, of 1 to 32 characters", documentation: documentation,
+            read: { .text($0[keyPath: path]) },
+            write: { configuration, value in
+                guard case .text(let text) = value, (1...32).contains(text.utf8.count), !text.contains(":"), !text.utf8.contains(where: { $0 <= 32 })
+                else { return false }
+                configuration[keyPath: path] = text
+                return true
+            })
+    }
+
+    private static func isBase(_ text: String) -> Bool {
+        guard text.utf8.count <= 255, let scheme = ["https://", "http://"].first(where: text.hasPrefix) else { return false }
+        let host = text.dropFirst(scheme.count)
+        return !host.isEmpty && host.utf8.allSatisfy { $0 > 32 && $0 < 127 } && !host.contains { "/?#@\"\\".contains($0) }
+    }
+}

@@ -1,0 +1,120 @@
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import RelayControl
+import RelayControlServer
+import RelayCrypto
+import RelayDirectory
+import RelayGateway
+import RelayHostAssigner
+import RelayMessageSending
+import RelayModel
+import RelayStorage
+import ServiceLifecycle
+import UnixSignals
+
+/// The whole daemon: puts the modules together from the bottom up, runs them, and takes them down again.
+struct Daemon {
+    /// The configuration file, for reloads.
+    var path: String
+    /// The operator named the file: it must exist.
+    var named: Bool
+    var configuration: Configuration
+    var level: LogLevel
+    /// Where every command of the store is recorded as well, for replays.
+    var record: String?
+
+    /// How long connections may take to end after SIGTERM; what is left then is cut.
+    private static let stopPatience = Duration.seconds(10)
+
+    /// Runs until told to stop, or until the store fails. Gives the exit status.
+    func run() async -> Int32 {
+        let logger = Logger(label: "relayd")
+        ProcessSetup.raiseDescriptorLimit(logger)
+        let clock = SystemWallClock()
+        let startedAt = clock.now()
+        let failure = StoreFailure()
+        let store: Store
+        do {
+            store = try Store(
+                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, onFailure: { failure.report($0) })
+        } catch {
+            logger.critical("\(error)")
+            return 1
+        }
+        let status = await run(store: store, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
+        await store.close()
+        logger.notice("stopped", metadata: ["status": "\(status)"])
+        return status
+    }
+
+    private func run(store: Store, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger) async -> Int32 {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount))
+        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()))
+        let directory: Directory
+        do {
+            directory = try await Directory(
+                writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: directorySettings, revocations: sending)
+        } catch {
+            logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
+            return 1
+        }
+        let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
+        let control = ControlServer(
+            settings: ControlServerSettings(
+                socket: configuration.controlSocket,
+                access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
+                listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
+            store: store, directory: directory, sending: sending, clock: clock, group: group, logger: Logger(label: "control"),
+            onListening: { readiness.one() })
+        let gateway = Gateway(
+            settings: gatewaySettings, directory: directory, sending: sending,
+            assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
+            logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
+        let reloader = Reloader(path: path, named: named, configuration: configuration, level: level, readiness: readiness, logger: logger)
+        // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
+        var services = ServiceGroupConfiguration(
+            services: [
+                .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: gateway, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: reloader),
+            ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
+        services.maximumGracefulShutdownDuration = Self.stopPatience
+        do {
+            try await ServiceGroup(configuration: services).run()
+        } catch let error as StoreFailure.Failed {
+            logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
+            return 1
+        } catch {
+            logger.critical("\(error)")
+            return 1
+        }
+        return 0
+    }
+
+    private var directorySettings: DirectorySettings {
+        var settings = DirectorySettings(publicURL: configuration.effectivePublicURL)
+        settings.devicesPerUser = configuration.devicesPerUser
+        settings.inviteLifetime = .seconds(configuration.inviteHours * 3600)
+        settings.tokenLifetime = .seconds(configuration.tokenMinutes * 60)
+        return settings
+    }
+
+    private var gatewaySettings: GatewaySettings {
+        var settings = GatewaySettings(
+            host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
+            publicURL: configuration.effectivePublicURL)
+        settings.maxBodyBytes = configuration.messageBytes
+        settings.devicesPerUser = configuration.devicesPerUser
+        return settings
+    }
+
+    /// The service group tells its own steps at levels that operators read; only its failures matter.
+    private func quiet(_ logger: Logger) -> Logger {
+        var logger = logger
+        logger.logLevel = .critical
+        return logger
+    }
+}

@@ -1,0 +1,28 @@
+import RelayHTTP
+import RelayTLS
+import Testing
+
+@Suite struct EndpointTests {
+    @Test(arguments: [
+        ("http://127.0.0.1:8080", Endpoint.tcp(host: "127.0.0.1", port: 8080)), ("http://relay.example", .tcp(host: "relay.example", port: 80)),
+        ("http://[::1]:99/enrol", .tcp(host: "::1", port: 99)), ("unix:/run/relayd/control.sock", .unix(path: "/run/relayd/control.sock")),
+        ("unix:///run/relayd/control.sock", .unix(path: "/run/relayd/control.sock")),
+    ])
+    func reads(url: String, expected: Endpoint) throws {
+        #expect(try Endpoint(url: url) == expected)
+        #expect(try Endpoint(url: expected.description) == expected)
+    }
+
+    @Test(arguments: [
+        "", "relay.example", "https://relay.example", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:x", "http://[::1",
+        "http://user@a", "unix:relative", "unix:/" + String(repeating: "a", count: 107),
+    ])
+    func refuses(url: String) {
+        #expect(throws: EndpointError.self) { try Endpoint(url: url) }
+    }
+
+    /// The example of RFC 6455, section 1.3.
+    @Test func acceptKey() {
+        #expect(WebSocketAccept.key(for: "dGhlIHNhbXBsZSBub25jZQ==") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+    }
+}

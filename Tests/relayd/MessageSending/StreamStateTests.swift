@@ -1,0 +1,169 @@
+import NIOCore
+import RelayModel
+import RelayStorage
+import Testing
+
+@testable import RelayMessageSending
+
+private let me = UserID(1)
+private let phone = DeviceID(11)
+private let laptop = DeviceID(12)
+private let bob = UserID(2)
+private let bobsPhone = DeviceID(21)
+
+private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID = bobsPhone) -> StoredEnvelope {
+    StoredEnvelope(
+        mailboxSeq: seq, chat: ChatID(5), chatSeq: seq + 100, message: MessageID(seq + 1000), senderUser: user, senderDevice: device,
+        clientMessageID: seq, body: ByteBuffer(), keys: PackedKeys())
+}
+
+@Suite struct StreamStateTests {
+    @Test func anEmptyMailboxIsCaughtUpAtOnce() {
+        var state = StreamState(user: me, device: phone, cursor: 7)
+        let read = state.resume(writable: true).read
+        #expect(read?.after == 7)
+        let actions = state.page([], complete: true, writable: true)
+        #expect(actions.caughtUp == 7)
+        #expect(actions.push.isEmpty)
+        #expect(state.isLive == true)
+    }
+
+    @Test func liveMessagesArePushedFromMemory() {
+        var state = live(at: 0)
+        #expect(state.committed(envelope(1), writable: true).push.map(\.mailboxSeq) == [1])
+        #expect(state.committed(envelope(2), writable: true).push.map(\.mailboxSeq) == [2])
+    }
+
+    @Test func aMessageThatArrivesWhileAPageIsReadIsNotLost() {
+        var state = StreamState(user: me, device: phone, cursor: 0)
+        _ = state.resume(writable: true)
+        #expect(state.committed(envelope(1), writable: true).push.isEmpty)
+        // The page was read before the commit, so it says complete without having the message.
+        let actions = state.page([], complete: true, writable: true)
+        #expect(actions.caughtUp == nil)
+        #expect(actions.read?.after == 0)
+        #expect(state.page([envelope(1)], complete: true, writable: true).push.map(\.mailboxSeq) == [1])
+        #expect(state.isLive == true)
+    }
+
+    @Test func aFullSocketFallsBackToTheMailbox() {
+        var state = live(at: 0)
+        let blocked = state.committed(envelope(1), writable: false)
+        #expect(blocked.push.isEmpty)
+        #expect(blocked.read == nil)
+        #expect(state.isLive == false)
+        #expect(state.resume(writable: true).read?.after == 0)
+    }
+
+    @Test func theWindowIsBounded() {
+        var state = live(at: 0)
+        var pushed = 0
+        for seq in 1...1000 { pushed += state.committed(envelope(UInt64(seq)), writable: true).push.count }
+        #expect(pushed == Limits.unacknowledgedEnvelopes)
+        var delivered: [ChatPosition] = []
+        let read = state.acknowledge(UInt64(Limits.unacknowledgedEnvelopes), writable: true, delivered: &delivered)?.read
+        #expect(read?.after == UInt64(Limits.unacknowledgedEnvelopes))
+        #expect(delivered == [ChatPosition(chat: ChatID(5), seq: UInt64(Limits.unacknowledgedEnvelopes) + 100)])
+    }
+
+    @Test func ownMessagesArePassedOver() {
+        var state = live(at: 0)
+        #expect(state.committed(envelope(1, from: me, phone), writable: true).push.isEmpty)
+        #expect(state.cursor == 1)
+        #expect(state.committed(envelope(2), writable: true).push.count == 1)
+        #expect(state.committed(envelope(3, from: me, phone), writable: true).push.isEmpty)
+        #expect(state.cursor == 1)
+        var delivered: [ChatPosition] = []
+        _ = state.acknowledge(2, writable: true, delivered: &delivered)
+        #expect(state.cursor == 3)
+        #expect(delivered.map(\.seq) == [102])
+    }
+
+    @Test func messagesOfTheUsersOtherDevicesAreDeliveredButGiveNoReceipt() {
+        var state = live(at: 0)
+        #expect(state.committed(envelope(1, from: me, laptop), writable: true).push.count == 1)
+        var delivered: [ChatPosition] = []
+        _ = state.acknowledge(1, writable: true, delivered: &delivered)
+        #expect(state.cursor == 1)
+        #expect(delivered.isEmpty)
+    }
+
+    @Test func anAcknowledgementOfWhatWasNeverSentIsRefused() {
+        var state = live(at: 0)
+        var delivered: [ChatPosition] = []
+        let refused = state.acknowledge(9, writable: true, delivered: &delivered) == nil
+        #expect(refused)
+        #expect(state.cursor == 0)
+    }
+
+    /// Whatever the order of commits, pages, acknowledgements and full sockets: everything once, in order, within the window.
+    @Test(arguments: 1...40 as ClosedRange<UInt64>)
+    func everythingOnceInOrder(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var mailbox: [StoredEnvelope] = []
+        var state = StreamState(user: me, device: phone, cursor: 0)
+        var received: [UInt64] = []
+        var writable = true
+        var pending: (after: UInt64, limit: Int, snapshot: Int)?
+        var caughtUp = 0
+        var delivered: [ChatPosition] = []
+
+        func take(_ actions: consuming StreamState.Actions) {
+            received += actions.push.map(\.mailboxSeq)
+            if actions.caughtUp != nil { caughtUp += 1 }
+            if let (after, limit) = actions.read {
+                #expect(pending == nil, "two reads at once, seed \(seed)")
+                // The snapshot of a read is some moment between asking and answering.
+                pending = (after, limit, mailbox.count)
+            }
+        }
+        func answerRead() {
+            guard let read = pending else { return }
+            pending = nil
+            let seen = mailbox.prefix(Int.random(in: read.snapshot...mailbox.count, using: &generator))
+            let page = seen.filter { $0.mailboxSeq > read.after }.prefix(Int.random(in: 1...read.limit, using: &generator))
+            take(state.page(Array(page), complete: (page.last?.mailboxSeq ?? read.after) >= seen.count, writable: writable))
+        }
+
+        take(state.resume(writable: true))
+        for _ in 0..<3000 {
+            switch Int.random(in: 0..<10, using: &generator) {
+            case 0...3:
+                let own = Int.random(in: 0..<4, using: &generator) == 0
+                let next = envelope(UInt64(mailbox.count + 1), from: own ? me : bob, own ? phone : bobsPhone)
+                mailbox.append(next)
+                take(state.committed(next, writable: writable))
+            case 4...5: answerRead()
+            case 6...8:
+                guard let last = received.last else { continue }
+                let seq = UInt64.random(in: 0...last, using: &generator)
+                if let actions = state.acknowledge(seq, writable: writable, delivered: &delivered) {
+                    take(actions)
+                } else {
+                    Issue.record("a received envelope could not be acknowledged, seed \(seed)")
+                }
+            default:
+                writable.toggle()
+                if writable { take(state.resume(writable: true)) }
+            }
+            #expect(state.unacknowledged <= Limits.unacknowledgedEnvelopes, "seed \(seed)")
+        }
+        writable = true
+        take(state.resume(writable: true))
+        for _ in 0..<mailbox.count {
+            answerRead()
+            if let last = received.last, let actions = state.acknowledge(last, writable: true, delivered: &delivered) { take(actions) }
+            if pending == nil, state.isLive { break }
+        }
+        #expect(received == mailbox.filter { $0.senderDevice != phone }.map(\.mailboxSeq), "seed \(seed)")
+        #expect(caughtUp == 1, "seed \(seed)")
+        #expect(state.cursor == UInt64(mailbox.count), "seed \(seed)")
+    }
+
+    private func live(at cursor: UInt64) -> StreamState {
+        var state = StreamState(user: me, device: phone, cursor: cursor)
+        _ = state.resume(writable: true)
+        _ = state.page([], complete: true, writable: true)
+        return state
+    }
+}
