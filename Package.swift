@@ -132,6 +132,10 @@ let package = Package(
         // Tests mirror the folders.
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        // Tests mirror the folders. Support starts the real programs for the others.
+        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
+        tests("LayeringTests", "Layering", []),
+        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
