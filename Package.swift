@@ -104,12 +104,13 @@ let package = Package(
             [
                 "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+                serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
                 "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayMessageSending",
-                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging, serviceLifecycle,
+                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
@@ -128,6 +129,10 @@ let package = Package(
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
+        // Tests mirror the folders. Support starts the real programs for the others.
+        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
+        tests("LayeringTests", "Layering", []),
+        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         // Tests mirror the folders.
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
@@ -135,6 +140,15 @@ let package = Package(
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
+        tests(
+            "RelayControlServerTests", "relayd/ControlServer",
+            [
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayMessageSending", "RelayControlServer",
+                "RelayTestSupport", nioCore, nioPosix, logging,
+            ]),
+        tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
+        tests(
+            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
 
         // Across the modules: Support starts the real programs for the others.
         .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),

@@ -65,9 +65,21 @@ package enum Limits {
     package static let controlConnections = 256
     /// From the first byte of a connection to the end of its request head, so that idle sockets do not pile up.
     package static let requestHeadTimeout = Duration.seconds(10)
+    /// From a request's head to its last byte: twice what a full send takes over a slow mobile link.
+    package static let requestBodyTimeout = Duration.seconds(60)
+    /// One header field, and all of a request: a token and a page of browser headers fit several times over.
+    package static let headerFieldBytes = 8 * 1024
+    package static let headerBytes = 32 * 1024
+    package static let headerFields = 100
     package static let idleHTTPTimeout = Duration.seconds(60)
     /// The relay pings a WebSocket that was silent for so long, and closes it when nothing came for twice that.
     package static let webSocketPingInterval = Duration.seconds(60)
+    /// How long a closing WebSocket waits for the other side before its socket goes.
+    package static let webSocketCloseTimeout = Duration.seconds(2)
+    /// What one read takes from a socket; the buffer lives only as long as its bytes.
+    package static let receiveBufferBytes = 32 * 1024
+    /// What a client is told to wait when the relay is overloaded: some hundred of the writer's batches.
+    package static let overloadedRetry = Duration.seconds(1)
     package static let pageSize = 50
     package static let pageSizeCeiling = 500
     /// Bytes of envelopes in one page of history.

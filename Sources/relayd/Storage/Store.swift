@@ -70,6 +70,7 @@ package final class Store: Sendable {
         await writer.stop()
         await readers.stop()
         await checkpointer.stop()
+        lock.release()
     }
 
     /// Bytes of the database file and its write-ahead log. Any thread.
@@ -113,6 +114,8 @@ private final class FileLock: Sendable {
             throw .locked(path: store)
         }
     }
+
+    func release() { flock(file, LOCK_UN) }
 
     deinit { close(file) }
 }

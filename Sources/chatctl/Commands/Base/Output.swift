@@ -18,7 +18,12 @@ struct Output: Sendable {
 
     /// One element of a stream: a line of text, or with `--json` one JSON value on one line.
     func stream<Element: Encodable>(_ element: Element, line: @autoclosure () -> String) throws(ControlError) {
-        StandardOutput.write((json ? try encode(element, pretty: false) : line()) + "\n")
+        StandardOutput.write(try streamText(element, line: line()))
+    }
+
+    /// What ``stream(_:line:)`` writes.
+    func streamText<Element: Encodable>(_ element: Element, line: @autoclosure () -> String) throws(ControlError) -> String {
+        (json ? try encode(element, pretty: false) : line()) + "\n"
     }
 
     /// What ``show(_:page:)`` writes.
