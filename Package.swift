@@ -140,6 +140,12 @@ let package = Package(
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
+        tests(
+            "RelayGatewayTests", "relayd/Gateway",
+            [
+                "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayMessageSending", "RelayGateway", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, swiftProtobuf, logging, serviceLifecycle,
+            ]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
