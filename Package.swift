@@ -155,6 +155,10 @@ let package = Package(
         tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
         tests(
             "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
+
+        // Across the modules: Support starts the real programs for the others.
+        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
+        tests("LayeringTests", "Layering", []),
         tests("RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel"]),
         tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
     ],
