@@ -12,9 +12,8 @@ first_part=$((total / 3))
 kill_at=$((total * 3 / 5))
 began=$SECONDS
 
-work=$(mktemp -d "${TMPDIR:-/tmp}/relayd-demo.XXXXXX")
-log=$work/relayd.log
-relay=
+# shellcheck source=relay.sh
+. "$here/relay.sh"
 listeners=()
 finished=
 
@@ -30,34 +29,11 @@ fail() {
 clean_up() {
     for listener in "${listeners[@]}"; do kill "$listener" 2>/dev/null || true; done
     if [ -n "$finished" ] && [ "${KEEP:-}" = 1 ]; then return; fi
-    if [ -n "$relay" ]; then kill "$relay" 2>/dev/null && wait "$relay" 2>/dev/null || true; fi
+    stop_relay
     rm -rf "$work"
 }
 trap clean_up EXIT
 trap 'fail "interrupted"' INT TERM
-
-chatctl() { "$programs/chatctl" "$@"; }
-export CHATCTL_SOCKET=$work/control.sock
-
-# A port that nobody listens on.
-port=$((18000 + RANDOM % 2000))
-while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
-
-start_relay() {
-    # In the background without the jobs' own output: a kill -9 is part of the show.
-    "$programs/relayd" --config "$work/relayd.toml" >>"$log" 2>&1 &
-    relay=$!
-    disown "$relay"
-    for _ in $(seq 300); do
-        chatctl status >/dev/null 2>&1 && return
-        kill -0 "$relay" 2>/dev/null || fail "relayd ended at its start"
-        sleep 0.1
-    done
-    fail "relayd did not answer within 30 seconds"
-}
-
-# The value of a field in a JSON reply of chatctl.
-field() { sed -n 's/^.*"'"$1"'" *: *"\{0,1\}\([^",]*\).*$/\1/p' | head -n 1; }
 
 received() { wc -l <"$work/$1.received"; }
 
@@ -84,23 +60,8 @@ wait_for() {
 }
 
 step "1. An operator starts a relay and adds two people"
-cat >"$work/relayd.toml" <<TOML
-[listen]
-address = "127.0.0.1:$port"
-public_url = "http://127.0.0.1:$port"
-
-[control]
-socket = "$work/control.sock"
-
-[store]
-path = "$work/relay.db"
-
-[log]
-level = "debug"
-destination = "stderr"
-TOML
-touch "$log"
-start_relay
+configure debug
+start_relay || fail "relayd did not start"
 say "  relayd listens on 127.0.0.1:$port, process $relay, store $work/relay.db"
 alice_link=$(chatctl user add alice --json | field link)
 bob_link=$(chatctl user add bob --json | field link)
@@ -141,7 +102,7 @@ kill -0 "$sender" 2>/dev/null || fail "the sender was done before the relay was 
 [ "$at_kill" -lt "$total" ] || fail "all messages were through before the relay was killed"
 say "  kill -9 of relayd after $at_kill messages, in the middle of sending"
 while kill -0 "$relay" 2>/dev/null; do sleep 0.05; done
-start_relay
+start_relay || fail "relayd did not start again"
 say "  relayd is back on the same store, process $relay; alice.phone goes on by itself"
 wait "$sender" || { cat "$work/send.output" >&2; fail "alice.phone could not send the second part"; }
 wait_for alice.laptop "$total"

@@ -19,7 +19,6 @@ struct Floors {
         reserved: [
             "ArgumentParser": ["relayd", "ChatctlCommands"],
             "TOMLKit": ["relayd"],
-            "ServiceLifecycle": ["relayd"],
             "Hummingbird": ["RelayGateway", "RelayControlServer"],
             "HummingbirdCore": ["RelayGateway", "RelayControlServer"],
         ])

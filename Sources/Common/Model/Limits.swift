@@ -65,9 +65,21 @@ package enum Limits {
     package static let controlConnections = 256
     /// From the first byte of a connection to the end of its request head, so that idle sockets do not pile up.
     package static let requestHeadTimeout = Duration.seconds(10)
+    /// From a request's head to its last byte: twice what a full send takes over a slow mobile link.
+    package static let requestBodyTimeout = Duration.seconds(60)
+    /// One header field, and all of a request: a token and a page of browser headers fit several times over.
+    package static let headerFieldBytes = 8 * 1024
+    package static let headerBytes = 32 * 1024
+    package static let headerFields = 100
     package static let idleHTTPTimeout = Duration.seconds(60)
     /// The relay pings a WebSocket that was silent for so long, and closes it when nothing came for twice that.
     package static let webSocketPingInterval = Duration.seconds(60)
+    /// How long a closing WebSocket waits for the other side before its socket goes.
+    package static let webSocketCloseTimeout = Duration.seconds(2)
+    /// What one read takes from a socket; the buffer lives only as long as its bytes.
+    package static let receiveBufferBytes = 32 * 1024
+    /// What a client is told to wait when the relay is overloaded: some hundred of the writer's batches.
+    package static let overloadedRetry = Duration.seconds(1)
     package static let pageSize = 50
     package static let pageSizeCeiling = 500
     /// Bytes of envelopes in one page of history.
@@ -81,4 +93,24 @@ package enum Limits {
     package static let tokenLifetime = Duration.seconds(15 * 60)
     package static let challengeLifetime = Duration.seconds(60)
     package static let users = 1_000_000
+
+    // MARK: Client
+
+    /// Sends of a client that wait for their answer: fills several of the relay's batches, and its sealed bytes fit in memory (64 × 64 KiB).
+    package static let clientSendsInFlight = 64
+    /// Messages that wait in a client's outbox on disk.
+    package static let clientOutbox = 100_000
+    /// Envelopes that a client keeps while it looks up their sender: what the relay pushes without an acknowledgement, twice.
+    package static let clientEnvelopesWaiting = 512
+    /// One message of the relay's stream: a page of envelopes, the last of which may be as large as a body may be.
+    package static let clientFrameBytes = drainPageBytes + bodyBytesCeiling + 64 * 1024
+    /// The first wait before a client connects again is random and at most this long; it doubles up to the ceiling.
+    package static let reconnectBase = Duration.milliseconds(200)
+    package static let reconnectCeiling = Duration.seconds(30)
+    /// After close code 1012 (restarting) clients come back within this span, not all at once.
+    package static let restartSpread = Duration.seconds(3)
+    /// A token is replaced this long before it expires.
+    package static let tokenMargin = Duration.seconds(60)
+    /// A relay that was silent for longer than it would be (it pings) is taken for dead.
+    package static let relaySilence = Duration.seconds(150)
 }

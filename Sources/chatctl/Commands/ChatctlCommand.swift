@@ -27,7 +27,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
     ]
 
     /// The verbs that speak the client protocol: `client`, `probe`, `bench`.
-    private static let clients: [any ParsableCommand.Type] = []
+    private static let clients: [any ParsableCommand.Type] = [BenchCommand.self]
 
     package init() {}
 

@@ -11,7 +11,6 @@ import RelayDirectory
 import RelayMessageSending
 import RelayModel
 import RelayStorage
-import ServiceLifecycle
 import Synchronization
 
 /// What the control server needs to know about its surroundings.
@@ -33,7 +32,7 @@ package struct ControlServerSettings: Sendable {
 }
 
 /// The operator protocol on a Unix socket. Who may call what is decided by the credentials that the kernel notes for a connection.
-package struct ControlServer: Service {
+package struct ControlServer: Sendable {
     private let settings: ControlServerSettings
     private let operations: Operations
     private let group: any EventLoopGroup
@@ -127,9 +126,7 @@ package struct ControlServer: Service {
         } catch {
             throw ControlError(.badRequest, "the request's body cannot be read or is larger than \(Limits.controlBodyBytes) bytes")
         }
-        let reply = try await operations.serve(name, body: body, peer: peer)
-        if name.access == .admin { logger.notice("an operator changed something", metadata: ["operation": "\(name.path)", "uid": "\(peer.uid)"]) }
-        return reply
+        return try await operations.serve(name, body: body, peer: peer)
     }
 
     private func refusal(_ message: String, needs: ControlAccess) -> ControlError {

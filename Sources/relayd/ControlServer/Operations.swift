@@ -33,6 +33,7 @@ struct Operations: Sendable {
                 let (user, invite) = try await directory.addUser(
                     name: request.user, displayName: request.displayName, avatar: request.avatar, inviteLifetime: lifetime,
                     actor: try actor(peer, name, request.user))
+                note(name, peer)
                 return UserAdd.Reply(user: UserRecord(user, sending), invite: InviteIssued(invite))
             }
         case .userList:
@@ -49,6 +50,7 @@ struct Operations: Sendable {
                     dryRun
                     ? try await directory.planRemoval(named: request.user)
                     : try await directory.removeUser(named: request.user, actor: actor)
+                if !dryRun { note(name, peer) }
                 return UserRemove.Reply(
                     user: removal.user.text, dryRun: dryRun, devices: removal.devices, openInvites: removal.openInvites,
                     mailboxEntries: removal.mailboxEntries)
@@ -56,9 +58,10 @@ struct Operations: Sendable {
         case .inviteCreate:
             try await answer(InviteCreate.self, body, subject: \.user) { request in
                 let lifetime = try lifetime(request.lifetimeSeconds, field: "lifetimeSeconds")
-                return InviteIssued(
-                    try await directory.createInvite(
-                        user: request.user, lifetime: lifetime, actor: try actor(peer, name, request.user)))
+                let invite = try await directory.createInvite(
+                    user: request.user, lifetime: lifetime, actor: try actor(peer, name, request.user))
+                note(name, peer)
+                return InviteIssued(invite)
             }
         case .inviteList:
             try await answer(InviteList.self, body, subject: { $0.user ?? "" }) { request in
@@ -75,6 +78,7 @@ struct Operations: Sendable {
                     : try await directory.revokeInvite(request.invite, actor: actor)
                 // A used invite stays used: there is nothing left to revoke.
                 if row.state == .used { throw DirectoryError.rejected(.inviteUsed) }
+                if !dryRun { note(name, peer) }
                 return InviteRevoke.Reply(invite: InviteRecord(row, now: clock.now()), dryRun: dryRun)
             }
         case .deviceList:
@@ -93,6 +97,7 @@ struct Operations: Sendable {
                     dryRun
                     ? try await directory.device(request.device)
                     : try await directory.revokeDevice(request.device, actor: actor)
+                if !dryRun { note(name, peer) }
                 return DeviceRevoke.Reply(device: DeviceRecord(device, sending), dryRun: dryRun)
             }
         case .auditList:
@@ -171,6 +176,11 @@ struct Operations: Sendable {
                 hint: "that is the field “\(field)”; chatctl's --expires takes 90m, 24h or 30d")
         }
         return .seconds(seconds)
+    }
+
+    /// A line in the log beside the entry in the audit log: which kind of change, not about whom.
+    private func note(_ name: ControlOperationName, _ peer: PeerCredentials) {
+        logger.notice("an operator changed something", metadata: ["operation": "\(name.path)", "uid": "\(peer.uid)"])
     }
 
     private func actor(

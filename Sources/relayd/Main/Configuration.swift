@@ -22,12 +22,15 @@ struct Configuration: Sendable, Equatable {
 
     /// What invite links begin with.
     var effectivePublicURL: String { publicURL.isEmpty ? "http://\(listenAddress)" : publicURL }
+
+    /// This host's name among others: the host and port of the public URL, which clients know anyway.
+    var publicHost: String { String(effectivePublicURL.drop { $0 != "/" }.drop { $0 == "/" }) }
 }
 
 /// A TCP address: an IPv4 or IPv6 address, or `localhost`, with a port.
 struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
     var host: String
-    /// 0: any free one.
+    /// 1 to 65535.
     var port: Int
 
     init(host: String, port: Int) {
@@ -37,7 +40,7 @@ struct ListenAddress: Sendable, Equatable, CustomStringConvertible {
 
     /// `127.0.0.1:8480`, `[::1]:8480`, `localhost:8480`; nil for anything else.
     init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else { return nil }
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]), port > 0 else { return nil }
         var host = String(text[..<colon])
         if host.hasPrefix("["), host.hasSuffix("]") {
             host = String(host.dropFirst().dropLast())

@@ -49,6 +49,9 @@ struct ConfigurationFile: Sendable {
     /// Checks a text against ``ConfigurationOption/all``; reports all that is wrong, not only the first.
     static func parse(_ text: String, path: String) throws(ConfigurationProblems) -> ConfigurationFile {
         let table: TOMLTable
+        if let line = SectionNames.firstWrong(in: text) {
+            throw one(path, "it is not TOML: a section's name must begin with a letter, a digit, “_”, “-” or a quotation mark", line: line)
+        }
         do {
             table = try TOMLTable(string: text)
         } catch let error as TOMLParseError {
@@ -145,14 +148,39 @@ extension ConfigurationValue {
     }
 }
 
+/// A text's lines without their indentation. By bytes: to Swift, CR LF is one character.
+private enum TextLines {
+    static func of(_ text: String) -> [Substring] {
+        text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { line in
+            Substring(line).drop { $0 == " " || $0 == "\t" || $0 == "\u{FEFF}" }
+        }
+    }
+}
+
+/// The parser (toml++ 3.x) asserts, instead of checking, that a section's name begins with a character of a key; in a release build its
+/// compiler then relies on it. So it is checked here. That also refuses lists that span lines, which no option takes.
+private enum SectionNames {
+    static func firstWrong(in text: String) -> Int? {
+        TextLines.of(text).firstIndex { line in
+            guard line.hasPrefix("[") else { return false }
+            let opened = line.dropFirst()
+            let name = (opened.hasPrefix("[") ? opened.dropFirst() : opened).drop { $0 == " " || $0 == "\t" }
+            guard let first = name.unicodeScalars.first else { return true }
+            switch first {
+            case "a"..."z", "A"..."Z", "0"..."9", "_", "-", "\"", "'", "]": return false
+            default: return true
+            }
+        }.map { $0 + 1 }
+    }
+}
+
 /// On which line a text sets which key. The TOML parser does not say; keys are simple here, so looking is enough.
 private struct KeyLines {
     private var lines: [String: Int] = [:]
 
     init(_ text: String) {
         var section = ""
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-            let line = line.drop { $0 == " " || $0 == "\t" }
+        for (index, line) in TextLines.of(text).enumerated() {
             if line.hasPrefix("["), let end = line.firstIndex(of: "]") {
                 section = KeyLines.plain(line[..<end].dropFirst())
                 note(section, index)
@@ -171,7 +199,7 @@ private struct KeyLines {
         if lines[name] == nil { lines[name] = index + 1 }
     }
 
-    private static func plain(_ text: some StringProtocol) -> String { text.filter { !" \t\"'[]\r".contains($0) } }
+    private static func plain(_ text: Substring) -> String { String(text.filter { !" \t\"'[]\r".contains($0) }) }
 }
 
 /// How many characters must be put in, taken out or changed to make one text of another (Levenshtein).

@@ -101,7 +101,7 @@ struct ConfigurationOption: Sendable {
     // MARK: Kinds of options
 
     private static func number(
-        _ section: String, _ key: String, _ path: WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>, _ documentation: [String]
+        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>, _ documentation: [String]
     ) -> ConfigurationOption {
         ConfigurationOption(
             section: section, key: key, allowed: "a whole number from \(range.lowerBound) to \(range.upperBound)",
@@ -115,7 +115,7 @@ struct ConfigurationOption: Sendable {
     }
 
     private static func path(
-        _ section: String, _ key: String, _ path: WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String], atMost bytes: Int
+        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String], atMost bytes: Int
     ) -> ConfigurationOption {
         ConfigurationOption(
             section: section, key: key, allowed: "an absolute path of at most \(bytes) bytes", documentation: documentation,
@@ -128,7 +128,7 @@ struct ConfigurationOption: Sendable {
     }
 
     private static func group(
-        _ key: String, _ path: WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String]
+        _ key: String, _ path: any WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String]
     ) -> ConfigurationOption {
         ConfigurationOption(
             section: "control", key: key, allowed: "the name of a group, of 1 to 32 characters", documentation: documentation,

@@ -31,7 +31,7 @@ struct Relayd: AsyncParsableCommand {
     static func main() async {
         do {
             let command = try parseAsRoot()
-            guard let relayd = command as? Relayd else { return exit(withError: CleanExit.helpRequest()) }
+            guard let relayd = command as? Relayd else { exit(withError: CleanExit.helpRequest()) }
             Glibc.exit(await relayd.start())
         } catch {
             exit(withError: error)

@@ -18,7 +18,12 @@ struct Output: Sendable {
 
     /// One element of a stream: a line of text, or with `--json` one JSON value on one line.
     func stream<Element: Encodable>(_ element: Element, line: @autoclosure () -> String) throws(ControlError) {
-        StandardOutput.write((json ? try encode(element, pretty: false) : line()) + "\n")
+        StandardOutput.write(try streamText(element, line: line()))
+    }
+
+    /// What ``stream(_:line:)`` writes.
+    func streamText<Element: Encodable>(_ element: Element, line: @autoclosure () -> String) throws(ControlError) -> String {
+        (json ? try encode(element, pretty: false) : line()) + "\n"
     }
 
     /// What ``show(_:page:)`` writes.
@@ -163,12 +168,12 @@ enum Figures {
     /// `2026-11-21T09:30:00Z`: to the second, in UTC.
     static func time(_ time: Timestamp) -> String { String(time.description.dropLast(5)) + "Z" }
 
-    /// The largest unit that fits, rounded down: `3 d`, `23 h`, `5 min`, `12 s`.
+    /// The largest unit of which there are at least two, to the nearest whole: `3 d`, `24 h`, `5 min`, `12 s`.
     static func span(_ duration: Duration) -> String {
-        let seconds = max(0, duration.milliseconds / 1000)
-        if seconds >= 2 * 86_400 { return "\(seconds / 86_400) d" }
-        if seconds >= 2 * 3600 { return "\(seconds / 3600) h" }
-        if seconds >= 120 { return "\(seconds / 60) min" }
+        let seconds = max(0, (duration.milliseconds + 500) / 1000)
+        for (unit, name) in [(Int64(86_400), "d"), (3600, "h"), (60, "min")] where seconds + unit / 2 >= 2 * unit {
+            return "\((seconds + unit / 2) / unit) \(name)"
+        }
         return "\(seconds) s"
     }
 

@@ -1,0 +1,50 @@
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import RelayDirectory
+import RelayHostAssigner
+import RelayMessageSending
+import ServiceLifecycle
+
+/// The door for clients: REST and WebSockets on one port.
+///
+/// A service: ``run()`` listens until it is told to stop gracefully; then it accepts nobody, closes every WebSocket with 1012
+/// `restarting`, lets the requests under way end, and returns.
+package final class Gateway: Service {
+    private let environment: GatewayEnvironment
+    private let assigner: HostAssigner
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    private let onBound: @Sendable (SocketAddress) -> Void
+
+    /// - Parameters:
+    ///   - group: the event loops; `sending` must have been given all of them.
+    ///   - onBound: called once with the address that the gateway listens on, from the moment on that it accepts connections.
+    package init(
+        settings: GatewaySettings, directory: Directory, sending: MessageSending, assigner: HostAssigner, group: any EventLoopGroup, logger: Logger,
+        onBound: @escaping @Sendable (SocketAddress) -> Void = { _ in }
+    ) {
+        environment = GatewayEnvironment(settings: settings, directory: directory, sending: sending, open: OpenConnections())
+        self.assigner = assigner
+        self.group = group
+        self.logger = logger
+        self.onBound = onBound
+    }
+
+    /// Throws when it cannot listen.
+    package func run() async throws {
+        let environment = environment
+        let onBound = onBound
+        let routes = Routes(environment: environment, assigner: assigner)
+        let application = Application(
+            router: routes.router(),
+            server: HTTPServerBuilder { GatewayChannel(responder: $0, environment: environment) },
+            configuration: .init(address: .hostname(environment.settings.host, port: environment.settings.port), backlog: 4096),
+            onServerRunning: { channel in if let address = channel.localAddress { onBound(address) } },
+            eventLoopGroupProvider: .shared(group), logger: logger)
+        try await application.run()
+        // Bounded by the close time-out of each connection.
+        await environment.open.drained()
+    }
+}

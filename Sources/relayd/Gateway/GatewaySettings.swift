@@ -1,0 +1,34 @@
+import RelayModel
+
+/// The gateway's settings; the configuration fills them in. The times have their reasons in ``Limits``; tests shorten them.
+package struct GatewaySettings: Sendable {
+    package var host: String
+    /// 0: the system chooses one.
+    package var port: Int
+    /// Ciphertext of one message.
+    package var maxBodyBytes = Limits.bodyBytes
+    package var devicesPerUser = Limits.devicesPerUser
+    /// The relay's version, for `GET /v1/info`.
+    package var version: String
+    package var publicURL: String
+
+    package var requestHeadTimeout = Limits.requestHeadTimeout
+    package var requestBodyTimeout = Limits.requestBodyTimeout
+    package var idleHTTPTimeout = Limits.idleHTTPTimeout
+    package var pingInterval = Limits.webSocketPingInterval
+    package var closeTimeout = Limits.webSocketCloseTimeout
+    /// Compared with the expiry of tokens.
+    package var clock: any WallClock = SystemWallClock()
+
+    package init(host: String, port: Int, version: String, publicURL: String) {
+        self.host = host
+        self.port = port
+        self.version = version
+        self.publicURL = publicURL
+    }
+
+    /// Encoded size of the largest send: its body, its keys, and room for what protobuf writes around them.
+    var maxSendBytes: Int { maxBodyBytes + Limits.keyRoomBytes + 1024 }
+    /// The same in JSON, where bytes are base64, every key has field names, and identifiers are decimal strings.
+    var maxJSONSendBytes: Int { maxBodyBytes * 4 / 3 + Limits.keyRoomBytes * 3 + 1024 }
+}

@@ -1,0 +1,135 @@
+import FoundationEssentials
+import HTTPTypes
+import Hummingbird
+import RelayDirectory
+import RelayHostAssigner
+import RelayModel
+import RelayStorage
+import RelayWire
+
+extension Routes {
+    // MARK: The relay
+
+    /// Reached only when the request was not upgraded: says why.
+    @Sendable func connect(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        _ = try ConnectRequest(
+            uri: request.uri.string,
+            header: { name in
+                guard let name = HTTPField.Name(name) else { return [] }
+                // The sniffer has replaced `Connection`, see there.
+                if name == .connection { return ["upgrade"] }
+                return request.headers[values: name].flatMap { value in
+                    value.split(separator: ",").map { String($0.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()) }
+                }
+            }, directory: environment.directory)
+        throw WireFailure(.upgradeRequired, "a WebSocket begins with the first request of a connection")
+    }
+
+    @Sendable func info(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        var info = Relay_V1_Info()
+        info.version = environment.settings.version
+        info.maxBodyBytes = UInt32(clamping: environment.settings.maxBodyBytes)
+        info.maxDevicesPerUser = UInt32(clamping: environment.settings.devicesPerUser)
+        info.nowMs = environment.settings.clock.now().milliseconds
+        return try request.reply(info)
+    }
+
+    @Sendable func assignment(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let assigned = assigner.assignment
+        var wire = Relay_V1_Assignment()
+        wire.version = assigned.version
+        wire.slots = UInt32(Slot.count)
+        wire.hosts = assigned.hosts.map { host in
+            var slots = Relay_V1_HostSlots()
+            slots.host = host.host
+            slots.url = host.url
+            slots.ranges = host.ranges.flatMap { [UInt32(clamping: $0.lowerBound), UInt32(clamping: $0.upperBound)] }
+            return slots
+        }
+        return try request.reply(wire)
+    }
+
+    /// Where an invite link leads when it is opened in a browser. The code is in the link's fragment, which browsers do not send.
+    @Sendable func enrolPage(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let text = """
+            This is an invite to a private message relay.
+
+            Copy the whole link from the address bar and give it to your client program, for instance:
+
+                chatctl client enrol 'LINK'
+
+            The link works once. Whoever uses it first gets the account, so do not pass it on.
+
+            """
+        return Response(status: .ok, headers: [.contentType: "text/plain; charset=utf-8"], body: .init(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    // MARK: Enrolment and tokens
+
+    @Sendable func enrol(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let wire = try await request.decode(Relay_V1_EnrolRequest.self, maxBytes: Limits.restBodyBytes)
+        let keys = DeviceKeySet(
+            identityKey: Array(wire.keys.identityKey), agreementKey: Array(wire.keys.agreementKey),
+            agreementSignature: Array(wire.keys.agreementSignature))
+        let enrolled = try await directory { directory throws(DirectoryError) in
+            try await directory.enrol(code: wire.inviteCode, deviceName: wire.deviceName, keys: keys)
+        }
+        var reply = Relay_V1_EnrolReply()
+        reply.userID = enrolled.user.rawValue
+        reply.userName = enrolled.userName.text
+        reply.deviceID = enrolled.device.rawValue
+        return try request.reply(reply, status: .created)
+    }
+
+    @Sendable func challenge(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let wire = try await request.decode(Relay_V1_ChallengeRequest.self, maxBytes: Limits.restBodyBytes)
+        let challenge = environment.directory.challenge(for: try Checked.id(wire.deviceID, "device_id"))
+        var reply = Relay_V1_ChallengeReply()
+        reply.challenge = Data(challenge.bytes)
+        reply.expiresAtMs = challenge.expires.milliseconds
+        return try request.reply(reply)
+    }
+
+    @Sendable func token(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        let wire = try await request.decode(Relay_V1_TokenRequest.self, maxBytes: Limits.restBodyBytes)
+        let device: DeviceID = try Checked.id(wire.deviceID, "device_id")
+        let token = try await directory { directory throws(DirectoryError) in
+            try await directory.token(device: device, challenge: Array(wire.challenge), signature: Array(wire.signature))
+        }
+        var reply = Relay_V1_TokenReply()
+        reply.token = token.token
+        reply.expiresAtMs = token.expires.milliseconds
+        return try request.reply(reply)
+    }
+
+    // MARK: Users and their keys
+
+    @Sendable func userByName(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        _ = try principal(request)
+        guard let name = request.query.text("name"), !name.isEmpty else { throw WireFailure.malformed("name a user: /v1/users?name=NAME") }
+        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.user(named: name) }))
+    }
+
+    @Sendable func userByID(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        _ = try principal(request)
+        let id: UserID = try id("userId", context)
+        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.user(id) }))
+    }
+
+    static func user(_ details: UserDetails) -> Relay_V1_User {
+        var wire = Relay_V1_User()
+        wire.userID = details.user.id.rawValue
+        wire.name = details.user.name.text
+        wire.displayName = details.user.displayName ?? ""
+        wire.devices = details.devices.map { details in
+            var device = Relay_V1_Device()
+            device.deviceID = details.device.id.rawValue
+            device.name = details.device.name
+            device.keys.identityKey = Data(details.device.keys.identityKey)
+            device.keys.agreementKey = Data(details.device.keys.agreementKey)
+            device.keys.agreementSignature = Data(details.device.keys.agreementSignature)
+            return device
+        }
+        return wire
+    }
+}

@@ -1,0 +1,109 @@
+import Hummingbird
+import Logging
+import HTTPTypes
+import NIOCore
+import NIOHTTP1
+import RelayDirectory
+import RelayModel
+import RelayWire
+import SwiftProtobuf
+
+/// The context of a REST request: what Hummingbird needs, nothing of ours.
+struct GatewayContext: RequestContext {
+    var coreContext: CoreRequestContextStorage
+
+    init(source: ApplicationRequestContextSource) { coreContext = .init(source: source) }
+}
+
+extension Request {
+    /// The encoding of the body: JSON unless `Content-Type` says protobuf.
+    fileprivate var bodyEncoding: WireEncoding {
+        get throws(WireFailure) {
+            guard let type = headers[.contentType] else { return .json }
+            switch type.prefix(while: { $0 != ";" && $0 != " " }).lowercased() {
+            case "application/json", "application/x-www-form-urlencoded": return .json
+            case "application/x-protobuf", "application/protobuf": return .proto
+            default: throw .malformed("Content-Type must be application/json or application/x-protobuf")
+            }
+        }
+    }
+
+    /// The encoding of the reply: what `Accept` names, otherwise the encoding of the request.
+    fileprivate var replyEncoding: WireEncoding {
+        if let accept = headers[.accept]?.lowercased() {
+            if accept.contains("protobuf") { return .proto }
+            if accept.contains("json") { return .json }
+        }
+        return (try? bodyEncoding) ?? .json
+    }
+
+    /// Reads and decodes the body, at most `maxBytes` of it.
+    func decode<Body: Message>(_ type: Body.Type, maxBytes: Int) async throws -> Body {
+        let encoding = try bodyEncoding
+        if let length = headers[.contentLength].flatMap({ Int($0) }), length > maxBytes { throw Request.tooLarge(maxBytes) }
+        let bytes: ByteBuffer
+        do {
+            bytes = try await body.collect(upTo: maxBytes)
+        } catch is NIOTooManyBytesError {
+            throw Request.tooLarge(maxBytes)
+        }
+        do {
+            return try encoding.decode(type, from: bytes)
+        } catch {
+            throw WireFailure.malformed("the body is not a \(Body.protoMessageName)")
+        }
+    }
+
+    private static func tooLarge(_ maxBytes: Int) -> WireFailure { WireFailure(.tooLarge, "the request's body may have \(maxBytes) bytes") }
+
+    var query: QueryParameters { QueryParameters(uri.string) }
+
+    func reply(_ message: some Message, status: HTTPResponse.Status = .ok) throws -> Response {
+        let encoding = replyEncoding
+        var headers = HTTPFields()
+        headers[.contentType] = encoding.mediaType
+        if self.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
+        return Response(status: status, headers: headers, body: .init(byteBuffer: try encoding.encode(message)))
+    }
+
+    func reply(_ failure: WireFailure) -> Response {
+        let encoding = replyEncoding
+        var headers = HTTPFields()
+        headers[.contentType] = encoding.mediaType
+        if self.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
+        if let retry = failure.retryAfter { headers[.retryAfter] = String(max(1, retry.components.seconds)) }
+        if let allow = failure.allow { headers[.allow] = allow }
+        if failure.code == .upgradeRequired { headers[.upgrade] = "websocket" }
+        if failure.code.httpStatus == 401 { headers[.wwwAuthenticate] = "Bearer" }
+        let body = (try? encoding.encode(failure.wire)) ?? ByteBuffer()
+        return Response(status: .init(code: failure.code.httpStatus), headers: headers, body: .init(byteBuffer: body))
+    }
+}
+
+/// Turns everything that is thrown into a `relay.v1.Error`.
+struct FailureReplies: RouterMiddleware {
+    typealias Context = GatewayContext
+
+    func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
+        let failure: WireFailure
+        do {
+            let response = try await next(request, context)
+            // The path is the template with names for identifiers; the request's random token is in the logger's metadata.
+            context.logger.debug("request", metadata: ["path": "\(context.endpointPath ?? "-")", "status": "\(response.status.code)"])
+            return response
+        } catch let error as WireFailure {
+            failure = error
+        } catch let error as HTTPParserError {
+            // Hummingbird answers what is not HTTP itself.
+            throw error
+        } catch let error as any HTTPResponseError where error.status == .notFound {
+            failure = WireFailure(.notFound, "no such path")
+        } catch {
+            // Only the type: an error's text may hold what must not be logged.
+            context.logger.error("a request failed", metadata: ["error": "\(type(of: error))", "path": "\(context.endpointPath ?? "-")"])
+            failure = WireFailure(.internal, "the relay failed")
+        }
+        context.logger.debug("request refused", metadata: ["path": "\(context.endpointPath ?? "-")", "code": "\(failure.code.rawValue)"])
+        return request.reply(failure)
+    }
+}

@@ -1,0 +1,98 @@
+import FoundationEssentials
+import NIOCore
+import RelayHTTP
+import RelayMessageSending
+import RelayModel
+import RelayStorage
+import RelayWire
+
+/// The relay's values as the schema has them.
+enum ServerFrames {
+    static func answer(_ request: UInt64, _ answer: SendAnswer) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.requestID = request
+        switch answer {
+        case .sent(let outcome): frame.sent = sent(outcome)
+        case .rejected(let rejection): frame.error = WireFailure(rejection).wire
+        case .overloaded: frame.error = WireFailure.overloaded.wire
+        // A read has no result of its own; the receipt that it moved comes to every device by itself.
+        case .done: frame.receipts = Relay_V1_Receipts()
+        }
+        return frame
+    }
+
+    static func error(_ request: UInt64, _ failure: WireFailure) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.requestID = request
+        frame.error = failure.wire
+        return frame
+    }
+
+    static func pong(_ request: UInt64) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.requestID = request
+        frame.pong = Relay_V1_Pong()
+        return frame
+    }
+
+    static func deliver(_ envelopes: [StoredEnvelope], to device: DeviceID) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.deliver.envelopes = envelopes.map { envelope($0, for: device) }
+        return frame
+    }
+
+    static func receipts(_ rows: [ReceiptRow]) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.receipts.receipts = rows.map(receipt)
+        return frame
+    }
+
+    static func caughtUp(_ mailboxSeq: UInt64) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.caughtUp.mailboxSeq = mailboxSeq
+        return frame
+    }
+
+    static func sent(_ outcome: SentOutcome) -> Relay_V1_Sent {
+        var wire = Relay_V1_Sent()
+        wire.chatID = outcome.chat.rawValue
+        wire.clientMessageID = outcome.clientMessageID
+        wire.messageID = outcome.message.rawValue
+        wire.chatSeq = outcome.chatSeq
+        wire.sentAtMs = outcome.message.time.milliseconds
+        return wire
+    }
+
+    /// With the key that is wrapped for `device`; an empty one when there is none.
+    static func envelope(_ stored: StoredEnvelope, for device: DeviceID) -> Relay_V1_Envelope {
+        var wire = Relay_V1_Envelope()
+        wire.mailboxSeq = stored.mailboxSeq
+        wire.chatID = stored.chat.rawValue
+        wire.chatSeq = stored.chatSeq
+        wire.messageID = stored.message.rawValue
+        wire.sentAtMs = stored.message.time.milliseconds
+        wire.senderUserID = stored.senderUser.rawValue
+        wire.senderDeviceID = stored.senderDevice.rawValue
+        wire.clientMessageID = stored.clientMessageID
+        wire.body = data(stored.body)
+        if let key = stored.keys.key(for: device) { wire.key = data(key) }
+        return wire
+    }
+
+    static func receipt(_ row: ReceiptRow) -> Relay_V1_Receipt {
+        var wire = Relay_V1_Receipt()
+        wire.chatID = row.chat.rawValue
+        wire.userID = row.user.rawValue
+        wire.deliveredSeq = row.deliveredSeq
+        wire.readSeq = row.readSeq
+        wire.version = row.version
+        return wire
+    }
+
+    private static func data(_ buffer: ByteBuffer) -> Data {
+        buffer.withUnsafeReadableBytes { bytes in
+            guard let start = bytes.baseAddress else { return Data() }
+            return Data(bytes: start, count: bytes.count)
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import RelayDirectory
+import RelayMessageSending
+import RelayModel
+import RelayStorage
+import RelayWire
+
+/// A failure as a client gets it. This file alone decides which failure of the relay's inside becomes which code.
+struct WireFailure: Error {
+    var code: ErrorCode
+    var message: String
+    var retryAfter: Duration?
+    var devices: [DeviceSetDifference] = []
+    var highestClientMessageID: UInt64 = 0
+    /// For `method_not_allowed`: the methods that the path has.
+    var allow: String?
+
+    init(_ code: ErrorCode, _ message: String) {
+        self.code = code
+        self.message = message
+        if code == .overloaded { retryAfter = Limits.overloadedRetry }
+    }
+
+    var wire: Relay_V1_Error {
+        var error = Relay_V1_Error()
+        error.code = code.rawValue
+        error.message = message
+        error.hint = code.hint
+        if let retryAfter { error.retryAfterMs = UInt32(clamping: retryAfter.milliseconds) }
+        error.devices = devices.map { difference in
+            var wire = Relay_V1_DeviceDifference()
+            wire.userID = difference.user.rawValue
+            wire.missing = difference.missing.map(\.rawValue)
+            wire.extra = difference.extra.map(\.rawValue)
+            return wire
+        }
+        error.highestClientMessageID = highestClientMessageID
+        return error
+    }
+
+    static func malformed(_ what: String) -> WireFailure { WireFailure(.malformed, what) }
+    static let overloaded = WireFailure(.overloaded, "the relay has more to do than it can store")
+    static let stopping = WireFailure(.restarting, "the relay is stopping")
+    static let storeFailed = WireFailure(.internal, "the relay cannot read or write its store")
+}
+
+extension WireFailure {
+    init(_ rejection: Rejection) {
+        switch rejection {
+        case .userUnknown: self.init(.userUnknown, "no such user")
+        case .deviceUnknown: self.init(.deviceRevoked, "no such device")
+        case .deviceLimitReached(let limit): self.init(.deviceLimit, "the user already has \(limit) devices")
+        case .inviteUnknown: self.init(.inviteInvalid, "no such invite")
+        case .inviteUsed: self.init(.inviteUsed, "the invite was used before")
+        case .inviteExpired: self.init(.inviteExpired, "the invite has expired")
+        case .inviteRevoked: self.init(.inviteInvalid, "the invite was revoked")
+        case .chatUnknown: self.init(.chatUnknown, "no such chat, or you are not in it")
+        case .chatWithSelf: self.init(.chatWithSelf, "a chat needs another user")
+        case .recipientGone: self.init(.recipientGone, "the other user of the chat is gone")
+        case .deviceSetMismatch(let devices):
+            self.init(.deviceSetMismatch, "the wrapped keys do not fit the members' devices")
+            self.devices = devices
+        case .clientMessageIDUsed(let highest):
+            self.init(.clientMessageIDUsed, "this device used the client message id before")
+            highestClientMessageID = highest
+        case .positionUnknown: self.init(.positionUnknown, "the sequence is beyond the end")
+        // An operator's requests only; no client can cause them.
+        case .userNameTaken, .userLimitReached, .inviteLimitReached: self.init(.internal, "an answer that is not for clients")
+        }
+    }
+
+    init(_ error: DirectoryError) {
+        switch error {
+        case .invalidName(let reason): self = .malformed(reason.description)
+        case .invalid(let text): self = .malformed(text)
+        case .rejected(let rejection): self.init(rejection)
+        case .unauthorized: self.init(.unauthorized, "the token is missing or wrong")
+        case .tokenExpired: self.init(.tokenExpired, "the token has expired")
+        case .deviceRevoked: self.init(.deviceRevoked, "the device was revoked")
+        case .signatureInvalid: self.init(.signatureInvalid, "the signature does not fit")
+        case .challengeExpired: self.init(.challengeExpired, "the challenge is unknown, used or too old")
+        case .overloaded: self = .overloaded
+        case .stopping: self = .stopping
+        case .storeFailed: self = .storeFailed
+        }
+    }
+
+    init(_ error: SendingError) {
+        switch error {
+        case .rejected(let rejection): self.init(rejection)
+        case .overloaded: self = .overloaded
+        case .stopping: self = .stopping
+        case .storeFailed: self = .storeFailed
+        case .messageUnknown: self.init(.messageUnknown, "no such message of this device")
+        }
+    }
+}
+
+extension StreamEnd {
+    var code: ErrorCode {
+        switch self {
+        case .revoked: .deviceRevoked
+        case .replaced: .replaced
+        case .restarting: .restarting
+        case .storeFailed: .internal
+        }
+    }
+}

@@ -1,0 +1,87 @@
+import ArgumentParser
+import Foundation
+import RelayTestSupport
+import Testing
+
+@testable import ChatctlCommands
+
+/// The real program without a relay.
+@Suite struct CommandLineTests {
+    private let chatctl = Chatctl(socket: "/nonexistent/control.sock")
+
+    @Test(
+        "Usage errors exit with 64 and say how it goes",
+        arguments: [
+            ["nonsense"], ["user", "add"], ["user", "add", "a", "b"], ["status", "--nonsense"], ["device", "show", "abc"], ["invite", "revoke", "0"],
+            ["invite", "create", "a", "--expires", "soon"], ["user", "list", "--limit", "x"],
+        ])
+    func usage(arguments: [String]) async throws {
+        let result = try await chatctl.run(arguments)
+        #expect(result.status == .exited(64))
+        #expect(result.standardError.hasPrefix("chatctl: error: "))
+        #expect(result.standardError.contains("\nchatctl: hint: usage: chatctl"))
+        #expect(result.standardOutput.isEmpty)
+    }
+
+    @Test(
+        "What destroys asks, and without a terminal needs --yes",
+        arguments: [["user", "remove", "alice"], ["device", "revoke", "7"], ["invite", "revoke", "7"]])
+    func confirmation(arguments: [String]) async throws {
+        let refused = try await chatctl.run(arguments)
+        #expect(refused.status == .exited(64))
+        #expect(refused.standardError.contains("chatctl: hint: add --yes to do it, or --dry-run to see what it would do"))
+        for word in ["--yes", "--dry-run"] { #expect(try await chatctl.run(arguments + [word]).status == .exited(69)) }
+    }
+
+    @Test func anUnreachableDaemonExitsWith69() async throws {
+        let directory = try TemporaryDirectory()
+        let missing = try await Chatctl(socket: directory.file("none")).run("status")
+        #expect(missing.status == .exited(69))
+        #expect(missing.standardError.contains("chatctl: hint: systemctl start relayd"))
+    }
+
+    @Test func aSocketWithoutAListenerExitsWith69() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("s")
+        let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        _ = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+        }
+        let result = try await Chatctl(socket: path).run("status")
+        #expect(result.status == .exited(69))
+        #expect(result.standardError.contains("nobody answers"))
+    }
+
+    @Test func theOptionGoesBeforeTheEnvironment() async throws {
+        let result = try await chatctl.run("status", "--socket", "/nonexistent/other")
+        #expect(result.standardError.contains("/nonexistent/other"))
+    }
+
+    @Test func helpAndVersionGoToTheStandardOutput() async throws {
+        for arguments in [["--help"], ["user", "add", "--help"], ["--version"], []] {
+            let result = try await chatctl.run(arguments)
+            #expect(result.succeeded)
+            #expect(!result.standardOutput.isEmpty)
+            #expect(result.standardError.isEmpty)
+        }
+    }
+
+    @Test("The man page knows every operator's command and option")
+    func theManPageIsComplete() throws {
+        let page = try String(contentsOfFile: Programs.repository + "/man/chatctl.1", encoding: .utf8).replacing("\\-", with: "-")
+        let verbs: [any ParsableCommand.Type] = [
+            UserAddCommand.self, UserListCommand.self, UserShowCommand.self, UserRemoveCommand.self, InviteCreateCommand.self, InviteListCommand.self,
+            InviteRevokeCommand.self, DeviceListCommand.self, DeviceShowCommand.self, DeviceRevokeCommand.self, AuditListCommand.self,
+            StatusCommand.self,
+        ]
+        for verb in verbs {
+            let help = ChatctlCommand.helpMessage(for: verb, columns: 200)
+            for option in help.matches(of: /--([a-z-]+)/).map({ String($0.output.1) }) { #expect(page.contains("Fl -\(option)"), "--\(option)") }
+        }
+        for name in RelayControlNames.paths { #expect(page.contains("/v1/\(name)"), "/v1/\(name)") }
+    }
+}

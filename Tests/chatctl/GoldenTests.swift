@@ -1,0 +1,74 @@
+import Foundation
+import RelayControl
+import RelayModel
+import RelayTestSupport
+import Testing
+
+@testable import ChatctlCommands
+
+/// What chatctl prints for fixed replies, byte for byte. `UPDATE_GOLDEN=1` writes the files anew: look at the difference before you commit it.
+@Suite struct GoldenTests {
+    private static let now = Timestamp(milliseconds: 1_795_253_400_250)
+    private static let later = now + .seconds(24 * 3600 - 1)
+
+    private static let phone = DeviceRecord(
+        id: DeviceID(382_364_223_419_711_500), user: "alice", name: "phone", fingerprint: "01ab 23cd 45ef 6789 01ab 23cd 45ef 6789", createdAt: now,
+        online: true, pending: 0)
+    /// A device names itself: what would drive a terminal must not get through.
+    private static let evil = DeviceRecord(
+        id: DeviceID(382_364_223_419_711_501), user: "alice", name: "\u{1B}[2Jlaptop\u{202E}", fingerprint: "ffff 23cd 45ef 6789 01ab 23cd 45ef 6789",
+        createdAt: now, online: false, pending: 1234)
+    private static let alice = UserRecord(
+        id: UserID(382_364_223_419_711_488), name: "alice", displayName: "Alice Ünsal", avatar: "https://example.org/a.png", createdAt: now,
+        devices: [phone, evil], openInvites: 1)
+    private static let wide = UserRecord(
+        id: UserID(382_364_223_419_711_489), name: "陽子", displayName: "🦊 e\u{301}", avatar: nil, createdAt: now, devices: [], openInvites: 0)
+    private static let invite = InviteIssued(
+        id: InviteID(382_364_223_419_711_600), user: "alice", code: "5V8ZR-RX8WV-8ARR9-FYRZ8-TX85A-G",
+        link: "https://chat.example.org/enrol#5V8ZR-RX8WV-8ARR9-FYRZ8-TX85A-G", expiresAt: later)
+    private static let invites = InviteList.Reply(
+        invites: zip([InviteState.open, .used, .expired, .revoked], UInt64(1)...).map {
+            InviteRecord(id: InviteID($1), user: "alice", state: $0, createdAt: now, expiresAt: later)
+        })
+    private static let audit = AuditList.Reply(entries: [
+        AuditRecord(at: later, uid: 1000, operation: "user/remove", subject: "bob", reason: "left"),
+        AuditRecord(at: now, uid: 0, operation: "user/add", subject: "bob", reason: nil),
+    ])
+    private static let status = Status.Reply(
+        relayVersion: "0.1.0", startedAt: Timestamp(milliseconds: now.milliseconds - 7_200_000), now: now, processID: 4711,
+        listening: ["http://127.0.0.1:8480"], publicURL: "https://chat.example.org", users: 2, devices: 3, openInvites: 1, connections: 1234,
+        messagesAccepted: 1_000_000, envelopesDelivered: 2_345_678, requestsRefused: 1, storeBytes: 1_610_612_736, writerQueue: 7,
+        commandsApplied: 1_000_010, commits: 20_000, residentBytes: 50_331_648, cpuMicroseconds: 12_345_678)
+
+    private func check<Reply: Encodable>(_ name: String, _ reply: Reply, page: (inout Page) -> Void) throws {
+        for (json, color, ending) in [(false, false, "txt"), (false, true, "color"), (true, false, "json")] {
+            let output = Output(json: json, color: color, terminal: false, now: Self.now)
+            try compare(try output.text(reply, page: page), "\(name).\(ending)")
+        }
+    }
+
+    private func compare(_ text: String, _ name: String) throws {
+        let path = "\(Programs.repository)/Tests/chatctl/golden/\(name)"
+        if ProcessInfo.processInfo.environment["UPDATE_GOLDEN"] != nil { try text.write(toFile: path, atomically: true, encoding: .utf8) }
+        let expected = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(text == expected, "golden/\(name)")
+    }
+
+    @Test func userList() throws { try check("user-list", UserList.Reply(users: [Self.alice, Self.wide], next: "陽子")) { $0.users([Self.alice, Self.wide]) } }
+    @Test func userShow() throws { try check("user-show", Self.alice) { $0.user(Self.alice) } }
+    @Test func inviteIssued() throws {
+        let code = try QRCode.render(Self.invite.link, color: false)
+        try check("invite-issued", Self.invite) { $0.issued(Self.invite, code: code) }
+    }
+    @Test func inviteList() throws { try check("invite-list", Self.invites) { $0.invites(Self.invites.invites) } }
+    @Test func deviceList() throws { try check("device-list", DeviceList.Reply(devices: [Self.phone, Self.evil])) { $0.devices([Self.phone, Self.evil]) } }
+    @Test func deviceShow() throws { try check("device-show", Self.evil) { $0.device(Self.evil) } }
+    @Test func auditList() throws { try check("audit-list", Self.audit) { $0.audit(Self.audit.entries) } }
+    @Test func statusPage() throws { try check("status", Self.status) { $0.status(Self.status) } }
+
+    @Test func streamsAreOneValueALine() throws {
+        let output = Output(json: true, color: false, terminal: false, now: Self.now)
+        #expect(try output.streamText(Self.audit.entries[0], line: "ignored").split(separator: "\n").count == 1)
+        #expect(try Output(json: false, color: false, terminal: false).streamText(1, line: "one") == "one\n")
+    }
+}

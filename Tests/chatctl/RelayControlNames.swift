@@ -1,0 +1,6 @@
+import RelayControl
+
+/// The paths of all operations.
+enum RelayControlNames {
+    static let paths = ControlOperationName.allCases.map(\.path)
+}

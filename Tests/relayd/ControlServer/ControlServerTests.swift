@@ -1,0 +1,248 @@
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import RelayControl
+import RelayControlServer
+import RelayCrypto
+import RelayDirectory
+import RelayMessageSending
+import RelayModel
+import RelayStorage
+import RelayTestSupport
+import Testing
+
+/// The operator protocol on a real socket and a real store; curl is the client, as in the man page.
+@Suite struct ControlServerTests {
+    /// Runs `body` against a control server.
+    private func withServer(
+        adminGroup: String = "relayd-admin", viewGroup: String = "relayd-view",
+        _ body: (ControlSocket, Directory, TemporaryDirectory) async throws -> Void
+    ) async throws {
+        let directory = try TemporaryDirectory()
+        let clock = SystemWallClock()
+        let store = try Store(path: directory.file("relay.db"), clock: clock, onFailure: { Issue.record("the store failed: \($0)") })
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()))
+        let users = try await Directory(
+            writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(),
+            settings: DirectorySettings(publicURL: "http://relay.example"), revocations: sending)
+        let (listening, listens) = AsyncStream.makeStream(of: Void.self)
+        let server = ControlServer(
+            settings: ControlServerSettings(
+                socket: directory.file("c.sock"), access: AccessPolicy(adminGroup: adminGroup, viewGroup: viewGroup), startedAt: clock.now(),
+                listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example"),
+            store: store, directory: users, sending: sending, clock: clock, group: group, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            onListening: { listens.finish() })
+        let task = Task { try await server.run() }
+        for await _ in listening {}
+        do {
+            try await body(ControlSocket(path: directory.file("c.sock")), users, directory)
+        } catch {
+            task.cancel()
+            throw error
+        }
+        task.cancel()
+        _ = await task.result
+        await store.close()
+        try await group.shutdownGracefully()
+    }
+
+    private func enrol(_ code: String, in directory: Directory, name: String = "phone") async throws -> DeviceID {
+        let keys = DeviceSecrets.generate(SystemEntropy()).publicKeys
+        return try await directory.enrol(
+            code: code, deviceName: name,
+            keys: DeviceKeySet(identityKey: keys.identityKey, agreementKey: keys.agreementKey, agreementSignature: keys.agreementSignature)
+        ).device
+    }
+
+    private func failure<Operation: ControlOperation>(_ socket: ControlSocket, _ operation: Operation) async throws -> ControlError {
+        do {
+            _ = try await socket.call(operation)
+        } catch let error as ControlError {
+            return error
+        }
+        throw SupportFailure("\(Operation.name.path) should have failed")
+    }
+
+    @Test func aUsersLife() async throws {
+        try await withServer { socket, directory, _ in
+            #expect(try await socket.call(Hello()).protocolVersion == controlProtocolVersion)
+            let added = try await socket.call(UserAdd(user: "Alice", displayName: "Alice A.", inviteLifetimeSeconds: 60))
+            #expect(added.user.name == "alice")
+            #expect(added.invite.link == "http://relay.example/enrol#\(added.invite.code)")
+            #expect(added.user.openInvites == 1)
+
+            let taken = try await failure(socket, UserAdd(user: "ALICE"))
+            #expect(taken.code == .alreadyExists)
+            #expect(taken.hint == "chatctl user show ALICE")
+
+            let device = try await enrol(added.invite.code, in: directory)
+            let shown = try await socket.call(UserShow(user: "alice"))
+            #expect(shown.devices.map(\.id) == [device])
+            #expect(shown.devices.first?.online == false)
+            #expect(shown.openInvites == 0)
+            #expect(try await socket.call(DeviceShow(device: device)).name == "phone")
+            #expect(try await socket.call(InviteList(user: "alice")).invites.map(\.state) == [.used])
+            #expect(try await failure(socket, InviteRevoke(invite: added.invite.id)).code == .notFound)
+
+            #expect(try await socket.call(DeviceRevoke(device: device, dryRun: true)).dryRun)
+            #expect(directory.isActive(device))
+            #expect(try await socket.call(DeviceRevoke(device: device, reason: "lost")).device.id == device)
+            #expect(!directory.isActive(device))
+
+            let second = try await socket.call(InviteCreate(user: "alice"))
+            #expect(try await socket.call(InviteRevoke(invite: second.id, dryRun: true)).invite.state == .open)
+            #expect(try await socket.call(InviteRevoke(invite: second.id)).invite.state == .revoked)
+
+            #expect(try await socket.call(UserRemove(user: "alice", dryRun: true)).dryRun)
+            #expect(try await socket.call(UserList()).users.count == 1)
+            #expect(try await socket.call(UserRemove(user: "alice", reason: "left")).user == "alice")
+            #expect(try await socket.call(UserList()).users.isEmpty)
+            #expect(try await failure(socket, UserShow(user: "alice")).code == .notFound)
+
+            let audit = try await socket.call(AuditList()).entries
+            #expect(audit.map(\.operation) == ["user/remove", "invite/revoke", "invite/create", "device/revoke", "user/add"])
+            #expect(audit.map(\.reason) == ["left", nil, nil, "lost", nil])
+            #expect(audit.allSatisfy { $0.uid == geteuid() })
+            #expect(audit.first?.subject == "alice")
+            #expect(try await socket.call(AuditList(limit: 2)).entries.count == 2)
+        }
+    }
+
+    @Test func usersComeInPages() async throws {
+        try await withServer { socket, _, _ in
+            for name in ["carol", "alice", "bob"] { _ = try await socket.call(UserAdd(user: name)) }
+            let first = try await socket.call(UserList(limit: 2))
+            #expect(first.users.map(\.name) == ["alice", "bob"])
+            let second = try await socket.call(UserList(after: first.next, limit: 2))
+            #expect(second.users.map(\.name) == ["carol"])
+            #expect(second.next == nil)
+        }
+    }
+
+    @Test func statusCountsWhatIsThere() async throws {
+        try await withServer { socket, _, _ in
+            _ = try await socket.call(UserAdd(user: "alice"))
+            let status = try await socket.call(Status())
+            #expect(status.users == 1)
+            #expect(status.openInvites == 1)
+            #expect(status.processID == Int(getpid()))
+            #expect(status.residentBytes > 1 << 20)
+            #expect(status.cpuMicroseconds > 0)
+            #expect(status.storeBytes > 4096)
+            #expect(status.commits >= 1)
+            #expect(try await socket.request("GET", "/v1/status").status == 200)
+        }
+    }
+
+    @Test func badRequestsNameWhatIsWrong() async throws {
+        try await withServer { socket, _, _ in
+            let cases: [(method: String, path: String, body: String?, status: Int, says: String)] = [
+                ("POST", "/v1/user/show", "{", 400, "the body is not JSON"),
+                ("POST", "/v1/user/show", "[]", 400, "the body must be a JSON object"),
+                ("POST", "/v1/user/show", "{}", 400, "the field “user” is missing"),
+                ("POST", "/v1/user/show", #"{"user":null}"#, 400, "the field “user” must not be null"),
+                ("POST", "/v1/user/show", #"{"user":1}"#, 400, "the field “user” must be a text"),
+                ("POST", "/v1/user/show", #"{"user":"a","usr":1}"#, 400, "there is no field “usr”"),
+                ("POST", "/v1/user/show", #"{"user":"a b"}"#, 400, "cannot contain"),
+                ("POST", "/v1/user/add", #"{"user":"a","inviteLifetimeSeconds":0}"#, 400, "inviteLifetimeSeconds"),
+                ("POST", "/v1/user/remove", "{\"user\":\"a\",\"reason\":\"\(String(repeating: "x", count: 257))\"}", 400, "257 characters"),
+                ("POST", "/v1/device/show", #"{"device":"0"}"#, 400, "“0” is not an identifier"),
+                ("POST", "/v1/device/show", #"{"device":"7"}"#, 404, "there is no device 7"),
+                ("POST", "/v1/user/list", #"{"limit":501}"#, 400, "1 to 500"),
+                ("POST", "/v1/nothing", "{}", 404, "/v1/user/add"),
+                ("POST", "/", "{}", 404, "/v1/status"),
+                ("GET", "/v1/user/add", nil, 400, "does not answer GET"),
+                ("DELETE", "/v1/user/list", nil, 400, "does not answer DELETE"),
+                ("POST", "/v1/user/add", String(repeating: " ", count: 70_000), 400, "larger than 65536 bytes"),
+            ]
+            for (method, path, body, status, says) in cases {
+                let reply = try await socket.request(method, path, body: body)
+                #expect(reply.status == status, "\(method) \(path) \(body?.prefix(60) ?? "")")
+                #expect(reply.body.contains(says), "\(reply.body)")
+                #expect((try? JSONDecoder().decode(ControlError.self, from: Data(reply.body.utf8))) != nil)
+            }
+        }
+    }
+
+    @Test("A caller of another user is told what is missing", .enabled(if: geteuid() == 0, "needs root to become another user"))
+    func strangersGetExit77() async throws {
+        try await withServer { socket, _, directory in
+            chmod(directory.path, 0o755)
+            for arguments in [["status"], ["user", "add", "mallory"]] {
+                let result = try await asNobody(arguments, socket)
+                #expect(result.0 == .exited(77))
+                #expect(result.2.contains("chatctl: error: you (user 65534) may not operate this relay"))
+                #expect(result.2.contains("chatctl: hint: become root or a member of the group relayd-admin"))
+            }
+            #expect(try await socket.call(UserList()).users.isEmpty)
+        }
+    }
+
+    @Test("A member of the viewer group looks and changes nothing", .enabled(if: geteuid() == 0, "needs root to become another user"))
+    func viewersOnlyLook() async throws {
+        try await withServer(viewGroup: "nogroup") { socket, _, directory in
+            chmod(directory.path, 0o755)
+            #expect(try await asNobody(["status"], socket).0 == .exited(0))
+            let change = try await asNobody(["user", "add", "mallory"], socket)
+            #expect(change.0 == .exited(77))
+            #expect(change.2.contains("may only look, and user/add changes something"))
+            #expect(try await socket.call(UserList()).users.isEmpty)
+        }
+    }
+
+    @Test("A member of the admin group may change", .enabled(if: geteuid() == 0, "needs root to become another user"))
+    func administratorsChange() async throws {
+        try await withServer(adminGroup: "nogroup") { socket, _, directory in
+            chmod(directory.path, 0o755)
+            let change = try await asNobody(["user", "add", "alice"], socket)
+            #expect(change.0 == .exited(0))
+            #expect(try await socket.call(AuditList()).entries.map(\.uid) == [65_534])
+        }
+    }
+
+    /// The program is copied to where that user may read it: build directories are often private.
+    private func asNobody(_ arguments: [String], _ socket: ControlSocket) async throws -> (RelayTestSupport.ExitStatus, String, String) {
+        let directory = try TemporaryDirectory()
+        chmod(directory.path, 0o755)
+        // Copied by another process: this one starts programs all the time, which would inherit the file while it is open for writing.
+        _ = try await Subprocess.run("cp", [Programs.chatctl, directory.file("chatctl")])
+        chmod(directory.file("chatctl"), 0o755)
+        return try await Subprocess.run(
+            "setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", directory.file("chatctl")] + arguments + ["--socket", socket.path])
+    }
+
+    @Test func aFileInTheWayIsNotRemoved() async throws {
+        let directory = try TemporaryDirectory()
+        try "precious".write(toFile: directory.file("c.sock"), atomically: false, encoding: .utf8)
+        try await expectRefusal(.notASocket(directory.file("c.sock")), socket: directory.file("c.sock"))
+        #expect(try String(contentsOfFile: directory.file("c.sock"), encoding: .utf8) == "precious")
+    }
+
+    @Test func aSocketThatAnswersIsNotTaken() async throws {
+        try await withServer { socket, _, _ in
+            try await expectRefusal(.inUse(socket.path), socket: socket.path)
+            #expect(try await socket.call(Hello()).protocolVersion == controlProtocolVersion)
+        }
+    }
+
+    private func expectRefusal(_ error: SocketFileError, socket: String) async throws {
+        let directory = try TemporaryDirectory()
+        let clock = SystemWallClock()
+        let store = try Store(path: directory.file("relay.db"), clock: clock, onFailure: { _ in })
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()))
+        let users = try await Directory(
+            writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: DirectorySettings(publicURL: "http://x"),
+            revocations: sending)
+        let server = ControlServer(
+            settings: ControlServerSettings(
+                socket: socket, access: AccessPolicy(adminGroup: "a", viewGroup: "b"), startedAt: clock.now(), listening: [], publicURL: "http://x"),
+            store: store, directory: users, sending: sending, clock: clock, group: group,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        await #expect(throws: error) { try await server.run() }
+        await store.close()
+        try await group.shutdownGracefully()
+    }
+}

@@ -1,0 +1,170 @@
+import Foundation
+import Logging
+import RelayModel
+import RelayTestSupport
+import Testing
+
+@testable import relayd
+
+@Suite struct ConfigurationTests {
+    private func parse(_ text: String) throws(ConfigurationProblems) -> Configuration {
+        try ConfigurationFile.parse(text, path: "relayd.toml").configuration
+    }
+
+    private func problems(_ text: String) -> [String] {
+        do throws(ConfigurationProblems) {
+            _ = try parse(text)
+            return []
+        } catch {
+            return error.problems.map(\.description)
+        }
+    }
+
+    @Test func theSampleIsTheTable() throws {
+        let file = try String(contentsOfFile: Programs.repository + "/packaging/relayd.toml", encoding: .utf8)
+        #expect(file == ConfigurationText.sample, "regenerate it: relayd --sample-config > packaging/relayd.toml")
+    }
+
+    @Test func theSampleWithoutItsCommentSignsIsTheDefault() throws {
+        let text = ConfigurationText.sample.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }.joined(separator: "\n")
+        let file = try ConfigurationFile.parse(text, path: "relayd.toml")
+        #expect(file.configuration == Configuration())
+        #expect(file.lines.count == ConfigurationOption.all.count)
+    }
+
+    @Test func namesAreUnique() { #expect(Set(ConfigurationOption.all.map(\.name)).count == ConfigurationOption.all.count) }
+
+    @Test func everyKeyCanBeSet() throws {
+        let configuration = try parse(
+            """
+            [listen]
+            address = "[::1]:9000"
+            public_url = "https://chat.example.org"
+            allow_plaintext = true
+            [control]
+            socket = "/tmp/c.sock"
+            admin_group = "wheel"
+            view_group = "users"
+            [store]
+            path = "/tmp/r.db"
+            readers = 4
+            [limits]
+            message_bytes = 131072
+            devices_per_user = 1
+            invite_hours = 2
+            token_minutes = 5
+            [log]
+            level = "debug"
+            destination = "stderr"
+            """)
+        #expect(configuration.listenAddress == ListenAddress(host: "::1", port: 9000))
+        #expect(configuration.effectivePublicURL == "https://chat.example.org")
+        #expect(configuration.allowPlaintext)
+        #expect(configuration.controlSocket == "/tmp/c.sock")
+        #expect(configuration.adminGroup == "wheel")
+        #expect(configuration.viewGroup == "users")
+        #expect(configuration.storePath == "/tmp/r.db")
+        #expect(configuration.storeReaders == 4)
+        #expect(configuration.messageBytes == 131_072)
+        #expect(configuration.devicesPerUser == 1)
+        #expect(configuration.inviteHours == 2)
+        #expect(configuration.tokenMinutes == 5)
+        #expect(configuration.logLevel == .debug)
+        #expect(configuration.logDestination == .stderr)
+    }
+
+    @Test(
+        "What is wrong is named with its line and what is allowed",
+        arguments: [
+            ("[listen]\nadress = \"127.0.0.1:1\"\n", "relayd.toml:2: there is no key listen.adress; did you mean listen.address?"),
+            ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
+            ("[database]\n", "relayd.toml:1: there is no section [database]: the sections are [control], [limits], [listen], [log], [store]"),
+            ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
+            ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),
+            ("[store]\nreaders = \"2\"\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not \"2\""),
+            ("[store]\nreaders = 2.5\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not a number with a fraction"),
+            ("[store]\nreaders = [2]\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not a list"),
+            ("[store]\nreaders = 1979-05-27\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not a date or time"),
+            ("store.path = \"relay.db\"\n", "relayd.toml:1: store.path must be an absolute path of at most 4000 bytes, not \"relay.db\""),
+            ("listen = 3\n", "relayd.toml:1: listen must be a section, written [listen]"),
+            ("[log]\nlevel = true\n", "must be one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\", \"critical\", not true"),
+            ("[listen]\naddress = \"example.org:80\"\n", "listen.address must be an IP address or localhost with a port"),
+            ("[listen]\naddress = \"127.0.0.1:0\"\n", "listen.address must be an IP address or localhost with a port"),
+            ("[listen]\npublic_url = \"ftp://x\"\n", "listen.public_url must be an http:// or https:// address without a path"),
+            ("[listen]\npublic_url = \"https://x/y\"\n", "listen.public_url must be an http:// or https:// address without a path"),
+            ("[listen]\naddress = \n", "relayd.toml:2: it is not TOML"),
+            ("\n[.]\n", "relayd.toml:2: it is not TOML: a section's name must begin"), ("[[", "relayd.toml:1: it is not TOML"),
+            ("[[\n#", "relayd.toml:1: it is not TOML"), ("[\r\n=", "relayd.toml:1: it is not TOML"), ("\u{FEFF}[=", "relayd.toml:1: it is not TOML"),
+            ("[listen]\r\nadress = \"127.0.0.1:1\"\r\n", "relayd.toml:2: there is no key listen.adress"),
+            ("[listen]\naddress = \"0.0.0.0:8480\"\n", "relayd.toml:2: other hosts can connect to 0.0.0.0:8480"),
+        ])
+    func wrong(text: String, complaint: String) {
+        let found = problems(text)
+        #expect(found.count == 1)
+        #expect(found.first?.contains(complaint) == true, "\(found)")
+    }
+
+    @Test func allProblemsAreReportedInTheOrderOfTheirLines() {
+        let found = problems("[store]\nreaders = 0\n[log]\nlevel = \"loud\"\n[limits]\ninvite_hours = -1\nfoo = 1\n")
+        #expect(found.map { $0.prefix(14) } == ["relayd.toml:2:", "relayd.toml:4:", "relayd.toml:6:", "relayd.toml:7:"])
+    }
+
+    @Test func otherHostsNeedAnExplicitWord() throws {
+        #expect(try parse("[listen]\naddress = \"0.0.0.0:8480\"\nallow_plaintext = true\n").listenAddress.host == "0.0.0.0")
+        for loopback in ["127.0.0.1", "127.8.0.1", "[::1]", "localhost"] { #expect(ListenAddress("\(loopback):80")?.isLoopback == true) }
+        for open in ["0.0.0.0", "10.0.0.1", "[::]", "[fe80::1]"] { #expect(ListenAddress("\(open):80")?.isLoopback == false) }
+        for wrong in ["", ":", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80", "[127.0.0.1]:80", "127.1:80"] {
+            #expect(ListenAddress(wrong) == nil, "\(wrong)")
+        }
+    }
+
+    @Test func theDefaultURLIsTheAddress() throws {
+        #expect(try parse("[listen]\naddress = \"[::1]:9000\"\n").effectivePublicURL == "http://[::1]:9000")
+        #expect(try parse("[listen]\naddress = \"[::1]:9000\"\n").publicHost == "[::1]:9000")
+        #expect(try parse("[listen]\npublic_url = \"https://chat.example.org\"\n").publicHost == "chat.example.org")
+    }
+
+    @Test func aMissingFileMeansDefaultsUnlessItWasNamed() throws {
+        #expect(try ConfigurationFile.load(path: "/nonexistent/relayd.toml", named: false).configuration == Configuration())
+        #expect(throws: ConfigurationProblems.self) { try ConfigurationFile.load(path: "/nonexistent/relayd.toml", named: true) }
+    }
+
+    @Test func aFileThatIsNotTextIsRefused() throws {
+        let directory = try TemporaryDirectory()
+        try Data([0x61, 0xff]).write(to: URL(filePath: directory.file("x")))
+        #expect(throws: ConfigurationProblems.self) { try ConfigurationFile.load(path: directory.file("x"), named: true) }
+    }
+
+    @Test func noTextCrashesTheParser() {
+        let seed = UInt64.random(in: .min ... .max)
+        var random = SeededGenerator(seed: seed)
+        let words = ["[listen]", "[store", "]", "address", "=", "\"", "\n", "readers", ".", "3", "'''", "{", "}", "#", "\u{0}", "ä", "true", "[[", "1e9", "\r\n", " ", "\t", "\u{FEFF}", "-", "0x", "[", "1979-05-27", "\"\"\"", "\\u00"]
+        for _ in 0..<3000 {
+            let text = (0..<Int.random(in: 0...12, using: &random)).map { _ in words[Int.random(in: 0..<words.count, using: &random)] }.joined()
+            for problem in problems(text) { #expect(problem.hasPrefix("relayd.toml"), "seed \(seed)") }
+        }
+    }
+
+    @Test func theListingNamesWhereEachValueComesFrom() throws {
+        let file = try ConfigurationFile.parse("[store]\nreaders = 3\n", path: "/etc/x.toml")
+        let lines = ConfigurationText.listing(file, path: "/etc/x.toml").split(separator: "\n")
+        #expect(lines.count == ConfigurationOption.all.count)
+        #expect(lines.contains { $0.hasPrefix("store.readers = 3 ") && $0.hasSuffix("# /etc/x.toml:2") })
+        #expect(lines.contains { $0.hasPrefix("log.level = \"info\" ") && $0.hasSuffix("# default") })
+    }
+
+    @Test func aReloadAppliesOnlyWhatItCan() throws {
+        let new = try parse("[log]\nlevel = \"debug\"\n[store]\nreaders = 3\n")
+        let changes = Reloader.changes(from: Configuration(), to: new)
+        #expect(changes.applied.map(\.name) == ["log.level"])
+        #expect(changes.deferred.map(\.name) == ["store.readers"])
+    }
+
+    @Test func editDistance() {
+        #expect(EditDistance.between("", "abc") == 3)
+        #expect(EditDistance.between("adress", "address") == 1)
+        #expect(EditDistance.between("kitten", "sitting") == 3)
+        #expect(EditDistance.between("same", "same") == 0)
+    }
+}
