@@ -129,11 +129,8 @@ let package = Package(
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
-        // Tests mirror the folders. Support starts the real programs for the others.
-        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
-        tests("LayeringTests", "Layering", []),
-        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         // Tests mirror the folders.
+        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
@@ -151,9 +148,11 @@ let package = Package(
             "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
 
         // Across the modules: Support starts the real programs for the others.
-        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
+        .target(
+            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
-        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
+        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayClient"]),
+        tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],
     swiftLanguageModes: [.v6]
 )
