@@ -22,6 +22,9 @@ struct Configuration: Sendable, Equatable {
 
     /// What invite links begin with.
     var effectivePublicURL: String { publicURL.isEmpty ? "http://\(listenAddress)" : publicURL }
+
+    /// This host's name among others: the host and port of the public URL, which clients know anyway.
+    var publicHost: String { String(effectivePublicURL.drop { $0 != "/" }.drop { $0 == "/" }) }
 }
 
 /// A TCP address: an IPv4 or IPv6 address, or `localhost`, with a port.

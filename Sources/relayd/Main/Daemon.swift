@@ -60,7 +60,7 @@ struct Daemon {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return 1
         }
-        let readiness = Readiness(awaited: 1, status: "listening on \(configuration.listenAddress)", logger: logger)
+        let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
             settings: ControlServerSettings(
                 socket: configuration.controlSocket,
@@ -68,12 +68,17 @@ struct Daemon {
                 listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
             store: store, directory: directory, sending: sending, clock: clock, group: group, logger: Logger(label: "control"),
             onListening: { readiness.one() })
+        let gateway = Gateway(
+            settings: gatewaySettings, directory: directory, sending: sending,
+            assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
+            logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(path: path, named: named, configuration: configuration, level: level, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
             services: [
                 .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: gateway, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: reloader),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
         services.maximumGracefulShutdownDuration = Self.stopPatience
@@ -94,6 +99,15 @@ struct Daemon {
         settings.devicesPerUser = configuration.devicesPerUser
         settings.inviteLifetime = .seconds(configuration.inviteHours * 3600)
         settings.tokenLifetime = .seconds(configuration.tokenMinutes * 60)
+        return settings
+    }
+
+    private var gatewaySettings: GatewaySettings {
+        var settings = GatewaySettings(
+            host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
+            publicURL: configuration.effectivePublicURL)
+        settings.maxBodyBytes = configuration.messageBytes
+        settings.devicesPerUser = configuration.devicesPerUser
         return settings
     }
 

@@ -206,7 +206,8 @@ import Testing
     private func asNobody(_ arguments: [String], _ socket: ControlSocket) async throws -> (RelayTestSupport.ExitStatus, String, String) {
         let directory = try TemporaryDirectory()
         chmod(directory.path, 0o755)
-        try FileManager.default.copyItem(atPath: Programs.chatctl, toPath: directory.file("chatctl"))
+        // Copied by another process: this one starts programs all the time, which would inherit the file while it is open for writing.
+        _ = try await Subprocess.run("cp", [Programs.chatctl, directory.file("chatctl")])
         chmod(directory.file("chatctl"), 0o755)
         return try await Subprocess.run(
             "setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", directory.file("chatctl")] + arguments + ["--socket", socket.path])

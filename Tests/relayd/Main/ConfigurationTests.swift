@@ -121,6 +121,8 @@ import Testing
 
     @Test func theDefaultURLIsTheAddress() throws {
         #expect(try parse("[listen]\naddress = \"[::1]:9000\"\n").effectivePublicURL == "http://[::1]:9000")
+        #expect(try parse("[listen]\naddress = \"[::1]:9000\"\n").publicHost == "[::1]:9000")
+        #expect(try parse("[listen]\npublic_url = \"https://chat.example.org\"\n").publicHost == "chat.example.org")
     }
 
     @Test func aMissingFileMeansDefaultsUnlessItWasNamed() throws {
