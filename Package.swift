@@ -130,13 +130,11 @@ let package = Package(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
         // Tests mirror the folders.
-        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
-        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-        // Tests mirror the folders. Support starts the real programs for the others.
-        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
-        tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
+        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
+        tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
+        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        tests("RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel"]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
@@ -146,7 +144,6 @@ let package = Package(
                 "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
                 "RelayMessageSending", "RelayGateway", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, swiftProtobuf, logging, serviceLifecycle,
             ]),
-        tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
@@ -157,15 +154,13 @@ let package = Package(
         tests(
             "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
 
-        // Across the modules: Support starts the real programs for the others.
+        // Across the modules. Support starts the real programs for the others.
         .target(
             name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
+        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayClient"]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
-        tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
-        tests("RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel"]),
-        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
     ],
     swiftLanguageModes: [.v6]
 )
