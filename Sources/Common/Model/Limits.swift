@@ -93,4 +93,24 @@ package enum Limits {
     package static let tokenLifetime = Duration.seconds(15 * 60)
     package static let challengeLifetime = Duration.seconds(60)
     package static let users = 1_000_000
+
+    // MARK: Client
+
+    /// Sends of a client that wait for their answer: fills several of the relay's batches, and its sealed bytes fit in memory (64 × 64 KiB).
+    package static let clientSendsInFlight = 64
+    /// Messages that wait in a client's outbox on disk.
+    package static let clientOutbox = 100_000
+    /// Envelopes that a client keeps while it looks up their sender: what the relay pushes without an acknowledgement, twice.
+    package static let clientEnvelopesWaiting = 512
+    /// One message of the relay's stream: a page of envelopes, the last of which may be as large as a body may be.
+    package static let clientFrameBytes = drainPageBytes + bodyBytesCeiling + 64 * 1024
+    /// The first wait before a client connects again is random and at most this long; it doubles up to the ceiling.
+    package static let reconnectBase = Duration.milliseconds(200)
+    package static let reconnectCeiling = Duration.seconds(30)
+    /// After close code 1012 (restarting) clients come back within this span, not all at once.
+    package static let restartSpread = Duration.seconds(3)
+    /// A token is replaced this long before it expires.
+    package static let tokenMargin = Duration.seconds(60)
+    /// A relay that was silent for longer than it would be (it pings) is taken for dead.
+    package static let relaySilence = Duration.seconds(150)
 }

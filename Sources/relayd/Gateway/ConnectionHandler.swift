@@ -68,6 +68,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         scheduleTimer(context)
         stream = environment.sending.connect(
             principal, cursor: connect.cursor, receiptsVersion: connect.receipts, sink: self, on: context.eventLoop)
+        // Between the check of the token and this line the device may have been revoked, without a stream that could be told.
+        if !environment.directory.isActive(principal.device) { end(.deviceRevoked) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {

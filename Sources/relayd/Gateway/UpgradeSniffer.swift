@@ -59,7 +59,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             stopTimer()
             if case .done = state { return }
             if case .waiting = state, head.method == .GET, head.uri.prefix(while: { $0 != "?" }) == ConnectRequest.path,
-                let request = try? ConnectRequest(uri: head.uri, header: { head.headers[canonicalForm: $0].map(String.init) }, directory: environment.directory)
+                let request = try? ConnectRequest(
+                    uri: head.uri, header: { head.headers[canonicalForm: $0].map(String.init) }, directory: environment.directory)
             {
                 state = .upgrading(request)
                 return

@@ -1,0 +1,99 @@
+import RelayModel
+
+/// Why the client cannot do what it was asked. `description` says what happened, ``hint`` what to do next. Neither holds secrets or content.
+package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// The state directory or a file in it cannot be used as it is.
+    case state(path: String, problem: String, hint: String)
+    /// Another process works with the state directory.
+    case locked(path: String)
+    case notEnrolled(path: String)
+    case alreadyEnrolled(path: String)
+    /// The text is no invite link.
+    case link(String)
+    /// The text cannot be a user's name.
+    case userName(String)
+    /// The relay cannot be reached, or its connection broke.
+    case unreachable(String)
+    /// What answers does not follow relay-protocol(7).
+    case protocolViolation(String)
+    /// The relay refused.
+    case refused(Refusal)
+    /// The relay ended this device.
+    case revoked(String)
+    /// The device is connected from elsewhere.
+    case replaced
+    /// The state's database failed; nothing after the failure was acknowledged.
+    case store(String)
+    /// More messages wait than the outbox holds.
+    case outboxFull(limit: Int)
+    case timeout(String)
+    /// The session was stopped while something waited for it.
+    case stopped
+
+    package var description: String {
+        switch self {
+        case .state(let path, let problem, _): "\(path) \(problem)"
+        case .locked(let path): "\(path) is in use by another process"
+        case .notEnrolled(let path): "\(path) holds no enrolled device"
+        case .alreadyEnrolled(let path): "\(path) holds an enrolled device already"
+        case .link(let why): "this is not an invite link: \(why)"
+        case .userName(let why): why
+        case .unreachable(let why): "the relay cannot be reached: \(why)"
+        case .protocolViolation(let why): "the relay's answer does not follow the protocol: \(why)"
+        case .refused(let refusal): refusal.message.isEmpty ? "the relay refused: \(refusal.code)" : "\(refusal.message) (\(refusal.code))"
+        case .revoked(let message): message.isEmpty ? "this device was removed from the relay (device_revoked)" : "\(message) (device_revoked)"
+        case .replaced: "this device is connected from elsewhere (replaced)"
+        case .store(let why): "the client's database failed: \(why)"
+        case .outboxFull(let limit): "the outbox is full: \(limit) messages wait"
+        case .timeout(let what): "timed out: \(what)"
+        case .stopped: "the client was stopped"
+        }
+    }
+
+    /// What to do next.
+    package var hint: String? {
+        switch self {
+        case .state(_, _, let hint): hint
+        case .locked: "wait until it is done, or name another directory with --state"
+        case .notEnrolled: "enrol first: chatctl client enrol LINK --state DIR --device NAME"
+        case .alreadyEnrolled: "name another directory: one device, one directory"
+        case .link: "it looks like http://host:port/enrol#CODE; `chatctl invite create` prints one"
+        case .userName: nil
+        case .unreachable: "is relayd running, and is the address right?"
+        case .protocolViolation: "is it relayd, of a version that this client knows?"
+        case .refused(let refusal): refusal.hint.isEmpty ? nil : refusal.hint
+        case .revoked: "ask the operator for a new invite and enrol again, in another directory"
+        case .replaced: "end the other client of this device first"
+        case .store: "check the disk and its free space, then try again"
+        case .outboxFull: "let it drain first"
+        case .timeout: "try again with a longer --timeout; what waits in the outbox is kept"
+        case .stopped: nil
+        }
+    }
+}
+
+/// An error that the relay sent, as a value.
+package struct Refusal: Sendable, Equatable {
+    /// One of the codes in relay-protocol(7), ERRORS.
+    package var code: String
+    package var message: String
+    package var hint: String
+    /// 0 when it came over the WebSocket.
+    package var status: Int
+    package var retryAfter: Duration?
+    package var highestClientMessageID: UInt64
+
+    package init(
+        code: String, message: String = "", hint: String = "", status: Int = 0, retryAfter: Duration? = nil, highestClientMessageID: UInt64 = 0
+    ) {
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.status = status
+        self.retryAfter = retryAfter
+        self.highestClientMessageID = highestClientMessageID
+    }
+
+    /// The same request may succeed later.
+    var isTemporary: Bool { ["overloaded", "restarting", "internal", "timeout"].contains(code) || status >= 500 || status == 408 }
+}

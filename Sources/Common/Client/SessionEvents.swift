@@ -1,0 +1,35 @@
+import RelayCrypto
+import RelayModel
+
+/// What a session tells its owner. Everything durable is on disk before it is told.
+package enum SessionEvent: Sendable {
+    /// The stream is open.
+    case connected
+    /// What waited in the mailbox when the stream opened has come.
+    case caughtUp
+    /// A message of somebody else, or of another device of the same user.
+    case received(HistoryEntry)
+    /// An envelope that cannot be opened; the entry says why. It is acknowledged all the same.
+    case unreadable(HistoryEntry)
+    /// An own message is on the relay's disk.
+    case sent(id: Int64, SentPlace)
+    case dead(DeadLetter)
+    /// A member's watermarks moved.
+    case receipt(chat: ChatID, user: UserID, Watermarks)
+    /// The stream ended; the next attempt follows after the wait.
+    case disconnected(ClientError, retryIn: Duration)
+    /// The session ended by itself and does not come back: the device was revoked or replaced, or the disk failed.
+    case ended(ClientError)
+}
+
+/// How a session behaves. Tests put their own time and randomness in.
+package struct SessionSettings: Sendable {
+    package var clock: any WallClock = SystemWallClock()
+    package var entropy: any Entropy = SystemEntropy()
+    /// For jitter only.
+    package var jitterSeed: UInt64?
+    package var backoff = Backoff()
+    /// Tell the relay that the person has read each message once it is stored.
+    package var readsEverything = false
+    package init() {}
+}

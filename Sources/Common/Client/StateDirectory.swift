@@ -1,0 +1,145 @@
+import FoundationEssentials
+import Glibc
+import RelayCrypto
+
+/// The directory that holds one device: mode 0700, and in it `keys` (the two secrets), `client.db` and `lock`, each with mode 0600.
+package struct StateDirectory: Sendable {
+    package let path: String
+
+    package init(_ path: String) { self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path }
+
+    package var databasePath: String { path + "/client.db" }
+    var keysPath: String { path + "/keys" }
+    private var lockPath: String { path + "/lock" }
+
+    /// Makes the directory when it is missing, and checks that nobody else may look into it.
+    func create() throws(ClientError) {
+        if mkdir(path, 0o700) != 0, errno != EEXIST {
+            let code = errno
+            throw .state(
+                path: path, problem: "cannot be made: \(text(code))",
+                hint: code == ENOENT ? "make the directory above it first" : "name a directory that you may write to")
+        }
+        // The umask may have taken bits away, never added any; a directory that was there before is checked, not changed.
+        try check()
+    }
+
+    /// Refuses a directory or file that others may read.
+    func check() throws(ClientError) {
+        var info = stat()
+        guard lstat(path, &info) == 0 else {
+            if errno == ENOENT { throw .notEnrolled(path: path) }
+            throw .state(path: path, problem: "cannot be read: \(text(errno))", hint: "name a directory of your own")
+        }
+        guard info.st_mode & S_IFMT == S_IFDIR else { throw .state(path: path, problem: "is not a directory", hint: "name a directory") }
+        try checkOwnerAndMode(path, info, widest: 0o700)
+        for file in [keysPath, databasePath, databasePath + "-wal", databasePath + "-shm", lockPath] {
+            guard lstat(file, &info) == 0 else { continue }
+            guard info.st_mode & S_IFMT == S_IFREG else { throw .state(path: file, problem: "is not a file", hint: "name another directory") }
+            try checkOwnerAndMode(file, info, widest: 0o600)
+        }
+    }
+
+    private func checkOwnerAndMode(_ file: String, _ info: stat, widest: mode_t) throws(ClientError) {
+        guard info.st_uid == geteuid() else {
+            throw .state(path: file, problem: "belongs to another user", hint: "name a directory of your own")
+        }
+        let mode = info.st_mode & 0o777
+        guard mode & ~widest == 0 else {
+            throw .state(
+                path: file, problem: "can be read by others (mode \(octal(mode)), it must be at most \(octal(widest)))",
+                hint: "chmod \(String(widest, radix: 8)) \(file)")
+        }
+    }
+
+    private func octal(_ mode: mode_t) -> String { "0" + String(mode, radix: 8) }
+    private func text(_ code: Int32) -> String { String(cString: strerror(code)) }
+
+    // MARK: Lock
+
+    /// Held while the value lives: one process a directory.
+    final class Lock {
+        private let descriptor: Int32
+        fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
+        deinit { close(descriptor) }
+    }
+
+    func lock() throws(ClientError) -> Lock {
+        let descriptor = open(lockPath, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw .state(path: lockPath, problem: "cannot be opened: \(text(errno))", hint: "name a directory of your own") }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw .locked(path: path)
+        }
+        return Lock(descriptor)
+    }
+
+    /// SQLite gives its side files the mode of the database, so the database is made before SQLite sees it.
+    func createDatabaseFile() throws(ClientError) {
+        let descriptor = open(databasePath, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else {
+            throw .state(path: databasePath, problem: "cannot be made: \(text(errno))", hint: "name a directory that you may write to")
+        }
+        close(descriptor)
+    }
+
+    // MARK: Keys
+
+    /// `relayd-client-keys-1`, a line feed, the identity's seed and the agreement secret.
+    private static let keysHeader = Array("relayd-client-keys-1\n".utf8)
+
+    /// Writes the secrets so that either the whole file is there after a crash or none.
+    func write(_ secrets: DeviceSecrets) throws(ClientError) {
+        var (seed, agreement) = secrets.copySecrets()
+        var bytes = StateDirectory.keysHeader + seed + agreement
+        defer {
+            wipe(&seed)
+            wipe(&agreement)
+            wipe(&bytes)
+        }
+        let temporary = keysPath + ".new"
+        unlink(temporary)
+        let descriptor = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard descriptor >= 0 else { throw .state(path: temporary, problem: "cannot be made: \(text(errno))", hint: "is the disk full?") }
+        let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+        let flushed = written == bytes.count && fsync(descriptor) == 0
+        close(descriptor)
+        guard flushed, rename(temporary, keysPath) == 0 else {
+            let code = errno
+            unlink(temporary)
+            throw .state(path: keysPath, problem: "cannot be written: \(text(code))", hint: "is the disk full?")
+        }
+        let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if directory >= 0 {
+            fsync(directory)
+            close(directory)
+        }
+    }
+
+    func readSecrets() throws(ClientError) -> DeviceSecrets? {
+        let descriptor = open(keysPath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return nil }
+            throw .state(path: keysPath, problem: "cannot be read: \(text(errno))", hint: "name a directory of your own")
+        }
+        defer { close(descriptor) }
+        let header = StateDirectory.keysHeader
+        var bytes = [UInt8](repeating: 0, count: header.count + 65)
+        defer { wipe(&bytes) }
+        let count = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+        guard count == header.count + 64, bytes.starts(with: header) else {
+            throw .state(path: keysPath, problem: "is not a key file of this client", hint: "restore it, or enrol again in another directory")
+        }
+        var seed = Array(bytes[header.count..<(header.count + 32)])
+        var agreement = Array(bytes[(header.count + 32)..<(header.count + 64)])
+        defer {
+            wipe(&seed)
+            wipe(&agreement)
+        }
+        do {
+            return try DeviceSecrets(identitySeed: seed, agreementSecret: agreement)
+        } catch {
+            throw .state(path: keysPath, problem: error.description, hint: "restore it, or enrol again in another directory")
+        }
+    }
+}
