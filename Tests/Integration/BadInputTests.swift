@@ -18,22 +18,10 @@ import Testing
             aliceCode = try await relay.chatctl.addUser("alice").invite.code
         }
 
-        func device(_ user: String) async throws -> Enrolled {
+        func device(_ user: String) async throws -> WireDevice {
             let code = try await relay.chatctl.invite(user).code
             let port = relay.port
-            return try await blocking { Enrolled(try WireDevice(port: port, code: code)) }
-        }
-    }
-
-    /// What of a ``WireDevice`` may pass between threads.
-    struct Enrolled: Sendable {
-        let user: String
-        let id: String
-        let token: String
-        init(_ device: WireDevice) {
-            user = device.user
-            id = device.id
-            token = device.token
+            return try await blocking { try WireDevice(port: port, code: code) }
         }
     }
 
@@ -249,7 +237,7 @@ import Testing
                     {"requestId": "\(number)", "send": {"chatId": "\(chat)", "clientMessageId": "\(number)", "body": "\(bytes)", "keys": [\(keys)]}}
                     """
             }
-            func member(_ device: Enrolled, key: String = key) -> String {
+            func member(_ device: WireDevice, key: String = key) -> String {
                 "{\"userId\": \"\(device.user)\", \"devices\": [{\"deviceId\": \"\(device.id)\", \"key\": \"\(key)\"}]}"
             }
             let both = member(alice) + ", " + member(bob)

@@ -3,8 +3,9 @@ import RelayCrypto
 import RelayModel
 import RelayTestSupport
 
-/// A device that speaks the protocol by hand, in JSON, as relay-protocol(7) describes it: no code of the client library. Blocks.
-final class WireDevice {
+/// A device that speaks the protocol by hand, in JSON, as relay-protocol(7) describes it: no code of the client library.
+/// Blocks.
+struct WireDevice: Sendable {
     let port: Int
     let user: String
     let id: String
@@ -41,7 +42,7 @@ final class WireDevice {
     }
 
     /// Gets a fresh token.
-    func signIn() throws {
+    mutating func signIn() throws {
         let connection = try RawConnection(port: port)
         let asked = try connection.json("POST", "/v1/auth/challenge", "{\"deviceId\": \"\(id)\"}")
         let challenge = try JSONDecoder().decode(Challenge.self, from: Data(asked.body)).challenge

@@ -64,7 +64,8 @@ package enum WebSocketClient {
         let bootstrap = ClientBootstrap(group: loop).connectTimeout(handshakeTimeout).channelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
                 let handshake = ClientHandshake(
-                    request: request, accept: WebSocketAccept.key(for: key), offered: subprotocols, maxMessageBytes: maxMessageBytes, promise: promise,
+                    request: request, accept: WebSocketAccept.key(for: key), offered: subprotocols, maxMessageBytes: maxMessageBytes,
+                    promise: promise,
                     delegate: delegate)
                 try channel.pipeline.syncOperations.addHandlers([
                     HTTPRequestEncoder(), ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes)),

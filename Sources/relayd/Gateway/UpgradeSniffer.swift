@@ -59,7 +59,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             stopTimer()
             if case .done = state { return }
             if case .waiting = state, head.method == .GET, head.uri.prefix(while: { $0 != "?" }) == ConnectRequest.path,
-                let request = try? ConnectRequest(uri: head.uri, header: { head.headers[canonicalForm: $0].map(String.init) }, directory: environment.directory)
+                let request = try? ConnectRequest(
+                    uri: head.uri, header: { head.headers[canonicalForm: $0].map(String.init) }, directory: environment.directory)
             {
                 state = .upgrading(request)
                 return
@@ -131,8 +132,9 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             removed.futureResult.whenComplete { _ in pipeline.fireChannelReadComplete() }
             promise.succeed(.webSocket)
             operations.removeHandler(context: context, promise: nil)
-            operations.removeHandler(context: decoder, promise: removed)
+            // Before anything can be forwarded, and with nothing of HTTP left between the handler and the socket.
             handler.start()
+            operations.removeHandler(context: decoder, promise: removed)
         } catch {
             promise.fail(error)
             context.close(promise: nil)

@@ -201,7 +201,7 @@ package final class DeviceStream {
         let command = Command.acknowledge(
             Acknowledge(user: principal.user, device: principal.device, mailboxSeq: state.cursor, delivered: delivered))
         // When the writer is too busy the next acknowledgement tries again; until then the device would only be sent again what it has.
-        guard (try? hub.submit(command, connection, LoopHub.acknowledgement)) != nil else { return }
+        guard (try? hub.submit(command, connection, nil)) != nil else { return }
         acknowledging = true
         storedCursor = state.cursor
         delivered = []

@@ -17,9 +17,6 @@ final class LoopHub: @unchecked Sendable {
     private var streams: [UInt64: DeviceStream] = [:]
     private var byUser: [UserID: [DeviceStream]] = [:]
 
-    /// The request number under which a stream's acknowledgements travel; no client request, because those are bounded below it.
-    static let acknowledgement = UInt64.max
-
     init(index: Int, loop: any EventLoop, writer: Writer, readers: ReaderPool, online: OnlineTable, counters: Counters, receiver: MessageSending) {
         self.index = index
         self.loop = loop
@@ -89,7 +86,7 @@ final class LoopHub: @unchecked Sendable {
 
     // MARK: What streams need
 
-    func submit(_ command: Command, _ connection: UInt64, _ request: UInt64) throws(WriterError) {
+    func submit(_ command: Command, _ connection: UInt64, _ request: UInt64?) throws(WriterError) {
         try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
     }
 

@@ -98,11 +98,11 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
             for entry in batch {
                 func answer(_ answer: SendAnswer) {
                     guard let origin = entry.origin else { return }
-                    let event: LoopHub.Event =
-                        origin.request == LoopHub.acknowledgement
-                        ? .acknowledged(connection: origin.connection)
-                        : .answer(connection: origin.connection, request: origin.request, answer)
-                    events[origin.loop].append(event)
+                    if let request = origin.request {
+                        events[origin.loop].append(.answer(connection: origin.connection, request: request, answer))
+                    } else {
+                        events[origin.loop].append(.acknowledged(connection: origin.connection))
+                    }
                 }
                 switch entry.outcome {
                 case .sent(let sent):

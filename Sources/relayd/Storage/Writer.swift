@@ -17,8 +17,9 @@ package enum WriterError: Error, Sendable {
 package struct Origin: Sendable {
     package var loop: Int
     package var connection: UInt64
-    package var request: UInt64
-    package init(loop: Int, connection: UInt64, request: UInt64) {
+    /// The client's number; nil for an acknowledgement, which needs no answer.
+    package var request: UInt64?
+    package init(loop: Int, connection: UInt64, request: UInt64?) {
         self.loop = loop
         self.connection = connection
         self.request = request

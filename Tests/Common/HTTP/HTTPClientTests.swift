@@ -52,7 +52,8 @@ private final class EchoFrames: ChannelInboundHandler {
             if whole.readableBytes > 4 {
                 // In two fragments with a ping between them.
                 let half = whole.readableBytes / 2
-                context.write(wrapOutboundOut(.init(fin: false, opcode: frame.opcode, data: whole.getSlice(at: 0, length: half) ?? whole)), promise: nil)
+                context.write(
+                    wrapOutboundOut(.init(fin: false, opcode: frame.opcode, data: whole.getSlice(at: 0, length: half) ?? whole)), promise: nil)
                 context.write(wrapOutboundOut(.init(fin: true, opcode: .ping, data: ByteBuffer(string: "there?"))), promise: nil)
                 let rest = whole.getSlice(at: half, length: whole.readableBytes - half) ?? whole
                 context.writeAndFlush(wrapOutboundOut(.init(fin: true, opcode: .continuation, data: rest)), promise: nil)

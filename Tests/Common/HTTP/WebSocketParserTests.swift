@@ -125,10 +125,11 @@ func code(_ found: [WebSocketParser.Event]) -> UInt16? {
         #expect(events(RawFrame(opcode: 8, payload: [UInt8(number >> 8), UInt8(number & 255)])) == [.close(code: number, reason: "")])
     }
 
-    @Test(arguments: [
-        [0x80], [0xC0, 0x80], [0xC1, 0xBF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF0, 0x80, 0x80, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF5],
-        [0xFF], [0xCE], [0xCE, 0x41], [0xE2, 0x82], [0xF0, 0x9F, 0x98], [0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0xFE],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x80], [0xC0, 0x80], [0xC1, 0xBF], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF0, 0x80, 0x80, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xF5],
+            [0xFF], [0xCE], [0xCE, 0x41], [0xE2, 0x82], [0xF0, 0x9F, 0x98], [0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0x41, 0xFE],
+        ] as [[UInt8]])
     func textMustBeUTF8(payload: [UInt8]) {
         #expect(code(events(RawFrame(opcode: 1, payload: payload))) == 1007)
         #expect(code(events(RawFrame(opcode: 1, payload: payload).bytes.map { [$0] })) == 1007)
@@ -176,9 +177,10 @@ func code(_ found: [WebSocketParser.Event]) -> UInt16? {
                 let last = Int.random(in: 0..<3, using: &random) == 0
                 let part = last ? rest : rest.prefix(Int.random(in: 0...rest.count, using: &random))
                 rest = rest.dropFirst(part.count)
-                bytes += RawFrame(
-                    opcode: first ? (isText ? 1 : 2) : 0, payload: Array(part), fin: last, mask: .random(in: .min ... .max, using: &random)
-                ).bytes
+                bytes +=
+                    RawFrame(
+                        opcode: first ? (isText ? 1 : 2) : 0, payload: Array(part), fin: last, mask: .random(in: .min ... .max, using: &random)
+                    ).bytes
                 first = false
                 if last {
                     expected.append(.message(isText ? .text(ByteBuffer(bytes: payload)) : .binary(ByteBuffer(bytes: payload))))

@@ -117,7 +117,8 @@ extension Routes {
         let principal = try principal(request)
         let id: ChatID = try id("chatId", context)
         var wire = Relay_V1_Receipts()
-        wire.receipts = try await sending { sending throws(SendingError) in try await sending.receipts(principal, chat: id) }.map(ServerFrames.receipt)
+        wire.receipts = try await sending { sending throws(SendingError) in try await sending.receipts(principal, chat: id) }.map(
+            ServerFrames.receipt)
         return try request.reply(wire)
     }
 

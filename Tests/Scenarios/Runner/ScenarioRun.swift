@@ -1,0 +1,241 @@
+import Foundation
+import RelayClient
+import RelayControl
+import RelayModel
+import RelayStorage
+import RelayTestSupport
+
+/// Plays one script against a real relay and real clients. Confined to the task that runs it.
+final class ScenarioRun {
+    private let script: Script
+    private let directory: TemporaryDirectory
+    private var limits: [String: Int] = [:]
+    private var relay: RelayProcess?
+    private var relayRuns = false
+    private var relayWasKilled = false
+    private var devices: [DeviceName: TestDevice] = [:]
+    private var online: Set<DeviceName> = []
+    /// How much of what a device was shown the script has looked at.
+    private var looked: [DeviceName: Int] = [:]
+    private var lastSent: [DeviceName: [Int64]] = [:]
+    private var written: [DeviceName: Int] = [:]
+    private var lastLink: String?
+
+    /// No single step takes so long unless something is wrong.
+    private static let patience = Duration.seconds(60)
+
+    init(_ script: Script) throws {
+        self.script = script
+        directory = try TemporaryDirectory()
+    }
+
+    /// Throws a ``ScenarioFailure`` for the first line that does not come true.
+    func play() async throws {
+        for line in script.lines {
+            do {
+                try await perform(line.sentence)
+            } catch {
+                await shutDown()
+                throw ScenarioFailure(script: script.name, line: line.number, text: line.text, reason: "\(error)")
+            }
+        }
+        do {
+            try await finish()
+        } catch {
+            throw ScenarioFailure(script: script.name, line: script.lines.last?.number ?? 1, text: "(the end)", reason: "\(error)")
+        }
+    }
+
+    private func shutDown() async {
+        for device in devices.values { try? await device.close() }
+        await relay?.kill()
+    }
+
+    /// What holds at the end of every scenario: nobody was shown anything twice or out of order; the relay stops cleanly; and the commands
+    /// that it applied, applied again to an empty store, give the same tables.
+    private func finish() async throws {
+        for device in devices.values { try await device.close() }
+        let violations = devices.values.flatMap { $0.violations() }
+        guard let relay else { return }
+        if relayRuns {
+            let status = await relay.terminate()
+            guard status == .exited(0) else { throw SupportFailure("relayd ended with \(status.map(String.init(describing:)) ?? "nothing")\n\(relay.standardError.suffix(2000))") }
+        }
+        guard violations.isEmpty else { throw SupportFailure(violations.joined(separator: "\n")) }
+        // A kill can hit between a commit and its record.
+        guard !relayWasKilled, let record = relay.recordPath else { return }
+        let copy = directory.file("replayed.db")
+        let count = try Replay.apply(record: record, toStoreAt: copy, batch: 7)
+        guard count > 0 else { throw SupportFailure("the relay recorded no commands") }
+        let original = try StoreDump.tables(ofStoreAt: relay.storePath)
+        let replayed = try StoreDump.tables(ofStoreAt: copy)
+        for (table, rows) in original where replayed[table] != rows {
+            throw SupportFailure("the table \(table) differs when the \(count) recorded commands are applied to an empty store")
+        }
+    }
+
+    // MARK: Sentences
+
+    private func perform(_ sentence: Sentence) async throws {
+        switch sentence {
+        case .limit(let key, let value):
+            guard relay == nil else { throw SupportFailure("limits come before the users, who start the relay") }
+            limits[key] = value
+        case .users(let names):
+            if relay == nil { try await startRelay() }
+            for name in names { _ = try await running().chatctl.addUser(name) }
+        case .devices(let names): for name in names { try await enrol(name) }
+        case .enrols(let name): try await enrol(name)
+        case .failsToEnrol(let name, let code):
+            let link = try await running().chatctl.invite(name.user).link
+            try await refuse(name, link, code)
+        case .failsToEnrolAgain(let name, let code):
+            guard let link = lastLink else { throw SupportFailure("no invite was used yet") }
+            try await refuse(name, link, code)
+
+        case .sends(let name, let text, let user): try await send(name, [text], to: user)
+        case .sendsMany(let name, let count, let user):
+            let first = written[name, default: 0]
+            try await send(name, (first..<first + count).map { "\(name) message \($0)" }, to: user)
+            written[name] = first + count
+        case .failsToSend(let name, let text, let user, let code):
+            let device = try device(name)
+            let id = try await device.session.send(text, to: user)
+            try await device.wait(for: "a dead letter") { $0.dead.contains { $0.id == id } }
+            let found = device.log.dead.first { $0.id == id }?.code
+            guard found == code else { throw SupportFailure("the message failed with \(found ?? "nothing"), not \(code)") }
+        case .receives(let name, let text, let user):
+            let entry = try await next(1, name)[0]
+            guard entry.text == text, entry.senderName == user else {
+                throw SupportFailure("the next message is “\(entry.text ?? "unreadable")” from \(entry.senderName ?? "somebody")")
+            }
+        case .receivesMany(let name, let count, let user):
+            for entry in try await next(count, name) where entry.senderName != user {
+                throw SupportFailure("“\(entry.text ?? "unreadable")” is from \(entry.senderName ?? "somebody")")
+            }
+        case .has(let name, let count):
+            let device = try device(name)
+            try await device.wait(for: "\(count) messages", timeout: Self.patience) { $0.received.count >= count }
+            let found = device.log.received.count
+            guard found == count else { throw SupportFailure("\(name) was shown \(found) messages") }
+            let violations = device.violations()
+            guard violations.isEmpty else { throw SupportFailure(violations.joined(separator: "\n")) }
+            looked[name] = count
+        case .hasRead(let name, let user):
+            let device = try device(name)
+            guard let last = device.log.received.last(where: { $0.senderName == user }) else { throw SupportFailure("\(name) has nothing from \(user)") }
+            try await device.session.markRead(last.chat, last.chatSeq)
+        case .sees(let name, let watermark):
+            guard let ids = lastSent[name] else { throw SupportFailure("\(name) has sent nothing yet") }
+            let stage: SendStage = watermark == .read ? .read : .delivered
+            try await device(name).session.wait(for: ids, stage, timeout: Self.patience)
+            try await check(ids, name, isNotDead: stage)
+
+        case .goesOffline(let name):
+            try await device(name).goOffline()
+            online.remove(name)
+        case .comesOnline(let name): try await bringOnline(name)
+        case .restarts(let name):
+            try await device(name).close()
+            try device(name).reopen()
+            try await bringOnline(name)
+        case .isCutOff(let name, let code):
+            let device = try device(name)
+            try await device.wait(for: "the relay to end the connection", timeout: Self.patience) { $0.ended != nil }
+            let found = device.log.ended
+            guard let found, "\(found)".contains(code) else { throw SupportFailure("the session ended with: \(found.map(String.init(describing:)) ?? "nothing")") }
+            online.remove(name)
+
+        case .relayIsKilled:
+            try await running().kill()
+            relayRuns = false
+            relayWasKilled = true
+        case .relayStops:
+            let status = try await running().terminate()
+            guard status == .exited(0) else { throw SupportFailure("relayd ended with \(status.map(String.init(describing:)) ?? "nothing")") }
+            relayRuns = false
+        case .relayStarts: try await startRelay()
+
+        case .operatorRuns(let command, let exit, let text):
+            guard let relay else { throw SupportFailure("there is no relay yet") }
+            let result = try await relay.chatctl.run(command.split(separator: " ").map(String.init))
+            guard result.status == .exited(exit) else {
+                throw SupportFailure("chatctl ended with \(result.status)\n\(result.standardOutput)\(result.standardError)")
+            }
+            if let text, !(result.standardOutput + result.standardError).contains(text) {
+                throw SupportFailure("chatctl did not say “\(text)”:\n\(result.standardOutput)\(result.standardError)")
+            }
+        case .operatorRevokes(let name): try await operate("device", "revoke", device(name).account.device.description, "--yes")
+        case .operatorRemoves(let user): try await operate("user", "remove", user, "--yes")
+        }
+    }
+
+    private func running() throws -> RelayProcess {
+        guard let relay, relayRuns else { throw SupportFailure("the relay does not run") }
+        return relay
+    }
+
+    private func device(_ name: DeviceName) throws -> TestDevice {
+        guard let device = devices[name] else { throw SupportFailure("\(name) is not enrolled") }
+        return device
+    }
+
+    private func startRelay() async throws {
+        guard !relayRuns else { throw SupportFailure("the relay runs already") }
+        let relay = try self.relay ?? RelayProcess(limits: limits, recording: true)
+        try await relay.start()
+        self.relay = relay
+        relayRuns = true
+    }
+
+    private func operate(_ arguments: String...) async throws {
+        let result = try await running().chatctl.run(arguments)
+        guard result.succeeded else { throw SupportFailure("chatctl ended with \(result.status): \(result.standardError)") }
+    }
+
+    private func enrol(_ name: DeviceName) async throws {
+        let link = try await running().chatctl.invite(name.user).link
+        devices[name] = try await TestDevice(name: name.description, link: link, directory: StateDirectory(directory.file(name.description)))
+        lastLink = link
+        try await bringOnline(name)
+    }
+
+    private func refuse(_ name: DeviceName, _ link: String, _ code: String) async throws {
+        do {
+            _ = try await TestDevice(name: name.description, link: link, directory: StateDirectory(directory.file("\(name)-refused")))
+        } catch ClientError.refused(let refusal) {
+            guard refusal.code == code else { throw SupportFailure("the relay refused with \(refusal.code)") }
+            return
+        }
+        throw SupportFailure("the enrolment was accepted")
+    }
+
+    private func bringOnline(_ name: DeviceName) async throws {
+        if relayRuns { try await device(name).goOnline() } else { try await device(name).start() }
+        online.insert(name)
+    }
+
+    private func send(_ name: DeviceName, _ texts: [String], to user: String) async throws {
+        let ids = try await device(name).session.send(texts, to: user)
+        lastSent[name] = ids
+        guard relayRuns, online.contains(name) else { return }
+        try await device(name).session.wait(for: ids, .sent, timeout: Self.patience)
+        try await check(ids, name, isNotDead: .sent)
+    }
+
+    private func check(_ ids: [Int64], _ name: DeviceName, isNotDead stage: SendStage) async throws {
+        let dead = try device(name).log.dead.filter { ids.contains($0.id) }
+        guard dead.isEmpty else {
+            throw SupportFailure("instead of \(stage), “\(dead[0].text)” is a dead letter: \(dead[0].code), \(dead[0].reason)")
+        }
+    }
+
+    /// The next messages that the device's user was shown.
+    private func next(_ count: Int, _ name: DeviceName) async throws -> [HistoryEntry] {
+        let device = try device(name)
+        let from = looked[name, default: 0]
+        try await device.wait(for: "\(count) more messages (it has \(from))", timeout: Self.patience) { $0.received.count >= from + count }
+        looked[name] = from + count
+        return Array(device.log.received[from..<from + count])
+    }
+}

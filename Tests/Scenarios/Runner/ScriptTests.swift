@@ -1,0 +1,70 @@
+import Testing
+
+/// The language itself: what it understands, and where it points when it does not.
+@Suite("Scenario language") struct ScriptTests {
+    @Test func readsEverySentence() throws {
+        let script = try Script(
+            name: "all",
+            text: """
+                # a comment
+                limit devices_per_user 2
+                users alice, bob
+                devices alice.phone, bob.phone   # another
+
+                alice.phone sends "hello # not a comment" to bob
+                alice.phone sends 100 messages to bob
+                alice.phone fails to send "hello" to bob: recipient_gone
+                bob.phone receives "hello" from alice
+                bob.phone receives 100 messages from alice
+                bob.phone has 101 messages in order without duplicates
+                bob.phone has read all from alice
+                alice.phone sees delivered
+                alice.phone sees read
+                bob.phone goes offline
+                bob.phone comes online
+                bob.phone restarts
+                bob.phone is cut off: device_revoked
+                bob.tablet enrols
+                bob.tablet fails to enrol: device_limit
+                bob.tablet fails to enrol with a used invite: invite_used
+                relay is killed
+                relay stops cleanly
+                relay starts
+                operator runs "user add carol"
+                operator runs "user add bob" / expects exit 1 and "already exists"
+                operator runs "status" / expects exit 69
+                operator revokes bob.phone
+                operator removes bob
+                """)
+        #expect(script.lines.count == 27)
+        #expect(script.lines.first?.number == 2)
+        guard case .sends(let device, let text, let user)? = script.lines.dropFirst(3).first?.sentence else {
+            Issue.record("the fourth sentence is not a send")
+            return
+        }
+        #expect(device == DeviceName(user: "alice", device: "phone") && text == "hello # not a comment" && user == "bob")
+    }
+
+    @Test(arguments: [
+        ("alice.phone sends hello to bob", "a text in quotation marks is missing"),
+        ("alice.phone sends \"hello to bob", "the closing quotation mark is missing"),
+        ("alice.phone sends \"hello\"", "“to” is missing"),
+        ("alice.phone sends \"hello\" to bob now", "“now” is left over"),
+        ("alice.phone sends 3 letters to bob", "“messages” is missing before “letters to bob”"),
+        ("alice.phone flies", "a device sends, receives"),
+        ("alice sends \"hello\" to bob", "“alice” is neither a known word nor a device"),
+        ("relay explodes", "a relay “is killed”"),
+        ("operator runs \"x\" / expects exit one", "“one” is not a number"),
+        ("users alice bob", "a comma is missing behind “alice”"),
+        ("alice.phone sees colours", "a device sees “delivered” or “read”"),
+    ])
+    func pointsAtWhatItDoesNotUnderstand(line: String, reason: String) {
+        do {
+            _ = try Script(name: "wrong", text: "users alice\n\n\(line)\n")
+            Issue.record("“\(line)” was understood")
+        } catch {
+            #expect("\(error)".hasPrefix("Tests/Scenarios/wrong.scn:3: "), "\(error)")
+            #expect("\(error)".contains(reason), "\(error)")
+        }
+    }
+}

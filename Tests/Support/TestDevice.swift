@@ -1,0 +1,153 @@
+import NIOPosix
+import RelayClient
+import RelayModel
+import Synchronization
+
+/// One enrolled device at work through the real client library, with everything that its user was ever shown.
+/// Survives restarts of its session on the same state directory. Any thread.
+package final class TestDevice: Sendable {
+    /// What the device's user saw, over all sessions.
+    package struct Log: Sendable {
+        package var received: [HistoryEntry] = []
+        package var unreadable: [HistoryEntry] = []
+        package var answers: [(id: Int64, place: SentPlace)] = []
+        package var dead: [DeadLetter] = []
+        package var connections = 0
+        package var ended: ClientError?
+    }
+
+    private struct State {
+        var log = Log()
+        var session: Session?
+        var waiters: [Int: Waiter] = [:]
+        var nextWaiter = 0
+    }
+    private struct Waiter {
+        var condition: @Sendable (Log) -> Bool
+        var continuation: CheckedContinuation<Void, Never>
+    }
+
+    /// `alice.phone`.
+    package let name: String
+    package let account: Account
+    private let directory: StateDirectory
+    private let state = Mutex(State())
+
+    /// Enrols with an invite link and opens a session, offline.
+    package init(name: String, link: String, directory: StateDirectory) async throws {
+        self.name = name
+        self.directory = directory
+        let deviceName = name.split(separator: ".").last.map(String.init) ?? name
+        account = try await Enrolment.enrol(
+            link: try InviteLink(link), deviceName: deviceName, directory: directory, group: MultiThreadedEventLoopGroup.singleton)
+        try open()
+    }
+
+    /// The session; throws after ``close()``.
+    package var session: Session {
+        get throws {
+            guard let session = state.withLock({ $0.session }) else { throw SupportFailure("\(name) is closed") }
+            return session
+        }
+    }
+
+    package var log: Log { state.withLock { $0.log } }
+
+    /// Connects; returns when the mailbox has been received.
+    package func goOnline(timeout: Duration = .seconds(30)) async throws {
+        try await session.start()
+        try await session.waitUntilCaughtUp(timeout: timeout)
+    }
+
+    /// Connects in its own time.
+    package func start() async throws { try await session.start() }
+
+    package func goOffline() async throws { try await session.goOffline() }
+
+    /// Ends the client program; ``reopen()`` starts it again on the same directory.
+    package func close() async throws {
+        try await session.close()
+        state.withLock { $0.session = nil }
+    }
+
+    package func reopen() throws { try open() }
+
+    private func open() throws {
+        var settings = SessionSettings()
+        // A relay that comes back is found at once: tests do not wait for politeness.
+        settings.backoff = Backoff(base: .milliseconds(20), ceiling: .milliseconds(200))
+        let session = try Session(directory, settings: settings) { [weak self] in self?.note($0) }
+        state.withLock { $0.session = session }
+    }
+
+    private func note(_ event: SessionEvent) {
+        let ready = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            switch event {
+            case .received(let entry): state.log.received.append(entry)
+            case .unreadable(let entry): state.log.unreadable.append(entry)
+            case .sent(let id, let place): state.log.answers.append((id, place))
+            case .dead(let letter): state.log.dead.append(letter)
+            case .connected: state.log.connections += 1
+            case .ended(let error): state.log.ended = error
+            case .caughtUp, .receipt, .disconnected: break
+            }
+            let log = state.log
+            let done = state.waiters.filter { $0.value.condition(log) }
+            for number in done.keys { state.waiters[number] = nil }
+            return done.values.map(\.continuation)
+        }
+        for continuation in ready { continuation.resume() }
+    }
+
+    /// Waits until the log is as wished; throws with `what` after `timeout`.
+    package func wait(for what: String, timeout: Duration = .seconds(60), until condition: @escaping @Sendable (Log) -> Bool) async throws {
+        let timedOut = try await withThrowingTaskGroup(of: Bool.self) { group in
+            let number = state.withLock { state in
+                state.nextWaiter += 1
+                return state.nextWaiter
+            }
+            group.addTask { [self] in
+                await withCheckedContinuation { continuation in
+                    let now = state.withLock { state -> Bool in
+                        if condition(state.log) { return true }
+                        state.waiters[number] = Waiter(condition: condition, continuation: continuation)
+                        return false
+                    }
+                    if now { continuation.resume() }
+                }
+                return false
+            }
+            group.addTask {
+                try await Task.sleep(for: timeout)
+                return true
+            }
+            let first = try await group.next() ?? true
+            group.cancelAll()
+            // The waiter of a wait that timed out must not be left behind.
+            state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume()
+            return first
+        }
+        if timedOut { throw SupportFailure("\(name) waited \(timeout) in vain for \(what)") }
+    }
+
+    /// Every broken promise in what the device was shown: duplicates, wrong order, unreadable messages.
+    package func violations() -> [String] {
+        let log = self.log
+        var found: [String] = []
+        var seen = Set<MessageID>()
+        var lastInChat: [ChatID: UInt64] = [:]
+        var lastOfSender: [DeviceID: UInt64] = [:]
+        for entry in log.received {
+            let what = entry.text ?? "message \(entry.message)"
+            if !seen.insert(entry.message).inserted { found.append("\(name) was shown “\(what)” twice") }
+            if let last = lastInChat[entry.chat], entry.chatSeq <= last { found.append("\(name) was shown “\(what)” at place \(entry.chatSeq), behind \(last)") }
+            if let last = lastOfSender[entry.senderDevice], entry.clientMessageID <= last {
+                found.append("\(name) was shown “\(what)” (#\(entry.clientMessageID)) behind #\(last) of the same device")
+            }
+            lastInChat[entry.chat] = entry.chatSeq
+            lastOfSender[entry.senderDevice] = entry.clientMessageID
+        }
+        for entry in log.unreadable { found.append("\(name) cannot read message \(entry.message): \(entry.problem ?? "no reason")") }
+        return found
+    }
+}
