@@ -249,7 +249,7 @@ import Testing
                 (send(3, keys: member(alice)), "device_set_mismatch"),
                 (send(4, keys: ""), "device_set_mismatch"),
                 (send(5, body: 5000, keys: both), "too_large"),
-                (send(6, keys: member(alice) + ", " + member(bob, key: longKey)), "too_large"),
+                (send(6, keys: member(alice) + ", " + member(bob, key: longKey)), "malformed"),
                 ("{\"requestId\": \"7\", \"send\": {\"chatId\": \"\(chat)\", \"body\": \"AAAA\", \"keys\": [\(both)]}}", "malformed"),
                 ("{\"requestId\": \"8\", \"read\": {\"chatId\": \"\(chat)\", \"chatSeq\": \"77\"}}", "position_unknown"),
                 ("{\"ack\": {\"mailboxSeq\": \"9999\"}}", "position_unknown"),

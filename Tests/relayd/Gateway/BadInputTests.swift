@@ -191,32 +191,12 @@ import Testing
             // What is well-framed but not the schema gets a typed error first.
             for (json, payload) in [
                 (false, [0xFF, 0xFF]), (true, Array("{".utf8)), (true, Array("[1]".utf8)), (true, Array(#"{"send": {"body": 3}}"#.utf8)),
-                (false, [0x12, 0x02, 0x08, 0x00]), (true, Array(#"{"ack": {}}"#.utf8)),
-                (true, Array(#"{"read": {"chatId": "0", "chatSeq": "1"}}"#.utf8)),
-                (true, Array(#"{"send": {"chatId": "1", "clientMessageId": "1"}}"#.utf8)),
-                (true, Array(#"{"send": {"chatId": "1", "clientMessageId": "1", "body": "AA==", "keys": [{"userId": "1"}, {"userId": "1"}]}}"#.utf8)),
-                (
-                    true,
-                    Array(
-                        #"{"send": {"chatId": "1", "clientMessageId": "1", "body": "AA==", "keys": [{"userId": "1", "devices": [{"deviceId": "1"}]}]}}"#
-                            .utf8)
-                ),
             ] as [(Bool, [UInt8])] {
                 try await expect(1007, json: json) { connection in
                     connection.send(opcode: json ? .text : .binary, payload)
                     let error = try await connection.frame { !$0.error.code.isEmpty }.error
                     #expect(error.code == "malformed" && !error.message.isEmpty && !error.hint.isEmpty)
                 }
-            }
-            // A body over the bound in a frame that is not.
-            try await expect(1009) { connection in
-                var frame = Relay_V1_ClientFrame()
-                frame.requestID = 4
-                frame.send.chatID = 1
-                frame.send.clientMessageID = 1
-                frame.send.body = Data(repeating: 0, count: Limits.bodyBytes + 1)
-                try connection.send(frame)
-                #expect(try await connection.frame { $0.requestID == 4 }.error.code == "too_large")
             }
             // A frame that ends in the middle.
             let cut = try await relay.connect(alice)
@@ -253,6 +233,21 @@ import Testing
                 }
             }
             #expect(pong)
+            // Requests of the right shape with wrong values.
+            for (number, request) in [
+                #""ack": {}"#, #""read": {"chatId": "0", "chatSeq": "1"}"#, #""send": {"chatId": "1", "clientMessageId": "1"}"#,
+                #""send": {"chatId": "1", "clientMessageId": "1", "body": "AA==", "keys": [{"userId": "1"}, {"userId": "1"}]}"#,
+                #""send": {"chatId": "1", "clientMessageId": "1", "body": "AA==", "keys": [{"userId": "1", "devices": [{"deviceId": "1"}]}]}"#,
+            ].enumerated() {
+                connection.send(opcode: .text, Array(#"{"requestId": "\#(number + 100)", \#(request)}"#.utf8))
+                let error = try await connection.frame { $0.requestID == UInt64(number + 100) }.error
+                #expect(error.code == "malformed" && !error.message.isEmpty && !error.hint.isEmpty)
+            }
+            // A body over the bound in a frame that is not.
+            let large = Data(repeating: 0, count: Limits.bodyBytes + 1).base64EncodedString()
+            connection.send(
+                opcode: .text, Array(#"{"requestId": "200", "send": {"chatId": "1", "clientMessageId": "1", "body": "\#(large)"}}"#.utf8))
+            #expect(try await connection.frame { $0.requestID == 200 }.error.code == "too_large")
             // Requests that are refused, not wrong.
             connection.send(opcode: .text, Array(#"{"requestId": "5", "read": {"chatId": "9", "chatSeq": "1"}}"#.utf8))
             #expect(try await connection.frame { $0.requestID == 5 }.error.code == "chat_unknown")
