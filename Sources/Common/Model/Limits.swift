@@ -3,10 +3,11 @@
 package enum Limits {
     // MARK: Messages
 
-    /// Ciphertext of one message. 64 KiB: what the published designs call a text message; configurable up to `bodyBytesCeiling`.
-    package static let bodyBytes = 64 * 1024
+    /// Ciphertext of one message: 64 KiB, which the published designs call a text message, and room for the envelope around the padded
+    /// text (73 bytes in version 1). Configurable up to `bodyBytesCeiling`.
+    package static let bodyBytes = 64 * 1024 + 128
     /// More would let one sender hold the writer for longer than a batch may last.
-    package static let bodyBytesCeiling = 1024 * 1024
+    package static let bodyBytesCeiling = 1024 * 1024 + 128
     /// Wrapped keys in one send: a group of 1,000 with five devices each at 64 bytes a key, rounded up.
     package static let keyRoomBytes = 384 * 1024
     /// One wrapped key. X25519 boxes take 48; the rest is room for later envelope versions.

@@ -71,8 +71,10 @@ enum ClientRequest {
     case acknowledge(mailboxSeq: UInt64)
     case read(request: UInt64, ChatID, chatSeq: UInt64)
     case ping(request: UInt64)
-    /// `request` is 0 when the frame could not be read at all.
+    /// One request is wrong; the connection goes on.
     case invalid(request: UInt64, WireFailure)
+    /// The frame is no frame of the schema: nothing that follows can be trusted.
+    case unreadable(WireFailure)
     /// A text message where binary ones were agreed, or the other way round.
     case wrongType
 
@@ -86,7 +88,7 @@ enum ClientRequest {
                 return
             }
         } catch {
-            self = .invalid(request: 0, .malformed("the frame is not a relay.v1.ClientFrame"))
+            self = .unreadable(.malformed("the frame is not a relay.v1.ClientFrame"))
             return
         }
         let request = frame.requestID

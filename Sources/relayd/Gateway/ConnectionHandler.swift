@@ -145,9 +145,10 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         case .acknowledge(let mailboxSeq): stream.acknowledge(mailboxSeq)
         case .read(let request, let chat, let chatSeq): stream.read(request: request, chat: chat, chatSeq: chatSeq)
         case .ping(let request): if request != 0 || isWritable { write(ServerFrames.pong(request)) }
-        case .invalid(let request, let failure):
-            write(ServerFrames.error(request, failure))
-            if let code = failure.code.closeCode { end(code: code, reason: failure.code.rawValue) }
+        case .invalid(let request, let failure): write(ServerFrames.error(request, failure))
+        case .unreadable(let failure):
+            write(ServerFrames.error(0, failure))
+            end(failure.code)
         case .wrongType: end(code: 1003, reason: "\(encoding.subprotocol) has \(encoding == .proto ? "binary" : "text") messages only")
         }
     }

@@ -132,8 +132,9 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             removed.futureResult.whenComplete { _ in pipeline.fireChannelReadComplete() }
             promise.succeed(.webSocket)
             operations.removeHandler(context: context, promise: nil)
-            operations.removeHandler(context: decoder, promise: removed)
+            // Before anything can be forwarded, and with nothing of HTTP left between the handler and the socket.
             handler.start()
+            operations.removeHandler(context: decoder, promise: removed)
         } catch {
             promise.fail(error)
             context.close(promise: nil)

@@ -166,6 +166,22 @@ import Testing
         }
     }
 
+    @Test func theManPagesCurlExamplesWork() async throws {
+        let page = try String(contentsOfFile: Programs.repository + "/man/chatctl.1", encoding: .utf8).replacing("\\e\n", with: " ")
+        let examples = page.split(separator: "\n").filter { $0.hasPrefix("curl ") }
+        #expect(examples.count >= 3)
+        try await withServer { socket, _, _ in
+            for example in examples {
+                let command = example.replacing("curl ", with: "curl --silent --show-error --fail-with-body ")
+                    .replacing("/run/relayd/control.sock", with: socket.path)
+                let result = try await Subprocess.run("sh", ["-c", String(command)])
+                #expect(result.0 == .exited(0), "\(example): \(result.1)\(result.2)")
+            }
+            let users = try await socket.call(UserList()).users
+            #expect(users.map(\.name) == ["bob"])
+        }
+    }
+
     @Test("A caller of another user is told what is missing", .enabled(if: geteuid() == 0, "needs root to become another user"))
     func strangersGetExit77() async throws {
         try await withServer { socket, _, directory in

@@ -46,6 +46,7 @@ import Testing
 
     @Test func aPlainRequestToTheWebSocketPath() async throws {
         try await RunningGateway.run { relay, _ in
+            #expect(try await relay.http.request(.HEAD, "/v1/connect").status == 405)
             let reply = try await relay.http.request(.GET, "/v1/connect")
             #expect(reply.status == 426 && reply.headers.first(name: "upgrade") == "websocket")
             #expect(try Relay_V1_Error(jsonUTF8Bytes: reply.body).code == "upgrade_required")
@@ -292,19 +293,17 @@ import Testing
                     default: connection.send(opcode: .ping, Array(payload.prefix(125)))
                     }
                 }
-                connection.send([0x8F, 0x80, 0, 0, 0, 0])
+                // Fills up a frame that one of these began, and is then itself a wrong one.
+                connection.send([UInt8](repeating: 0, count: 70_000))
                 let code = await connection.closeCode()
-                #expect(
-                    code == nil || [1000, 1002, 1003, 1007, 1009].contains(code ?? 0) || WebSocketParser.mayBeSent(code ?? 0),
-                    "seed \(seed), after \(sent)")
-                if code != nil { ends += 1 }
+                #expect(code.map(WebSocketParser.mayBeSent) == true, "seed \(seed), after \(sent) frames")
+                ends += 1
                 connection.close()
                 if ends % 50 == 0 {
                     try bystander.send(.ping(UInt64(sent)))
                     _ = try await bystander.frame { $0.requestID == UInt64(sent) }
                 }
             }
-            #expect(ends > 0)
             try bystander.send(.ping(7))
             _ = try await bystander.frame { $0.requestID == 7 }
             let info: Relay_V1_Info = try await relay.call(.GET, "/v1/info")

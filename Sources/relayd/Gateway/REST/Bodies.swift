@@ -21,6 +21,7 @@ extension Request {
         get throws(WireFailure) {
             guard let type = headers[.contentType] else { return .json }
             switch type.prefix(while: { $0 != ";" && $0 != " " }).lowercased() {
+            // The second is what curl names when nobody tells it otherwise.
             case "application/json", "application/x-www-form-urlencoded": return .json
             case "application/x-protobuf", "application/protobuf": return .proto
             default: throw .malformed("Content-Type must be application/json or application/x-protobuf")
@@ -75,7 +76,8 @@ extension Request {
         if let allow = failure.allow { headers[.allow] = allow }
         if failure.code == .upgradeRequired { headers[.upgrade] = "websocket" }
         if failure.code.httpStatus == 401 { headers[.wwwAuthenticate] = "Bearer" }
-        let body = (try? encoding.encode(failure.wire)) ?? ByteBuffer()
+        // The reply to HEAD has no body, or the client would take it for the next reply.
+        let body = method == .head ? ByteBuffer() : (try? encoding.encode(failure.wire)) ?? ByteBuffer()
         return Response(status: .init(code: failure.code.httpStatus), headers: headers, body: .init(byteBuffer: body))
     }
 }
