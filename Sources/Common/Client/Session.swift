@@ -405,7 +405,8 @@ package actor Session {
         try await wait(for: "the outbox to be empty", timeout: timeout) { $0.outboxIsEmpty }
     }
 
-    private var outboxIsEmpty: Bool {
+    /// Nothing waits to be sent or to be answered.
+    package var outboxIsEmpty: Bool {
         guard window.isEmpty, let state else { return false }
         return (try? state.outboxCount()) == 0
     }

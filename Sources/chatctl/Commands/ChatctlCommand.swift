@@ -27,7 +27,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
     ]
 
     /// The verbs that speak the client protocol: `client`, `probe`, `bench`.
-    private static let clients: [any ParsableCommand.Type] = [BenchCommand.self]
+    private static let clients: [any ParsableCommand.Type] = [ClientCommand.self, ProbeCommand.self, BenchCommand.self]
 
     package init() {}
 

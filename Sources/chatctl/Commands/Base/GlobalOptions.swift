@@ -8,11 +8,7 @@ struct GlobalOptions: ParsableArguments {
         help: ArgumentHelp("The control socket (default: $CHATCTL_SOCKET, else \(defaultControlSocket)).", valueName: "path"))
     var socket: String?
 
-    @Flag(help: "Print the reply as JSON; streams print one JSON value a line.")
-    var json = false
-
-    @Flag(name: .customLong("no-color"), help: "No colours, also without NO_COLOR in the environment.")
-    var noColor = false
+    @OptionGroup var rendering: OutputOptions
 
     /// The option, else the environment, else the default.
     var socketPath: String {
@@ -21,12 +17,8 @@ struct GlobalOptions: ParsableArguments {
         return defaultControlSocket
     }
 
-    /// Where results go.
-    var output: Output {
-        let terminal = isatty(STDOUT_FILENO) == 1
-        let dumb = environment("TERM") == "dumb"
-        return Output(json: json, color: terminal && !noColor && !dumb && environment("NO_COLOR") == nil, terminal: terminal)
-    }
+    var json: Bool { rendering.json }
+    var output: Output { rendering.output }
 
     /// A client of the control socket.
     var control: ControlClient { ControlClient(socket: socketPath) }

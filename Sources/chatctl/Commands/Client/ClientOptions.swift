@@ -1,0 +1,40 @@
+import ArgumentParser
+import RelayClient
+import RelayControl
+
+/// What every client command takes.
+struct ClientOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The device's state directory.", valueName: "directory"))
+    var state: String
+
+    @OptionGroup var rendering: OutputOptions
+
+    var directory: StateDirectory { StateDirectory(state) }
+    var output: Output { rendering.output }
+}
+
+/// Runs what throws the client's errors, and throws them as chatctl reports them.
+func translatingClientErrors<Result>(_ body: () async throws -> Result) async throws -> Result {
+    do { return try await body() } catch let error as ClientError { throw ControlError(error) }
+}
+
+extension ControlError {
+    /// The client's error with chatctl's exit status.
+    init(_ error: ClientError) {
+        let code: ControlErrorCode =
+            switch error {
+            case .state, .notEnrolled, .alreadyEnrolled: .configuration
+            case .locked, .outboxFull, .timeout: .tryAgain
+            case .link, .userName: .badRequest
+            case .unreachable: .daemonUnreachable
+            case .revoked: .notPermitted
+            case .refused(let refusal):
+                switch refusal.code {
+                case "overloaded", "restarting", "timeout": .tryAgain
+                default: .failed
+                }
+            case .protocolViolation, .replaced, .store, .stopped: .failed
+            }
+        self.init(code, error.description, hint: error.hint)
+    }
+}
