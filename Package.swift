@@ -129,12 +129,6 @@ let package = Package(
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
-        // Tests mirror the folders. Support starts the real programs for the others.
-        .target(name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl"], path: "Tests/Support", swiftSettings: strict),
-        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
-        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-        tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         // Tests mirror the folders.
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
@@ -164,8 +158,6 @@ let package = Package(
         .target(
             name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support", swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
-        tests("RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel"]),
-        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
         tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayClient"]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
