@@ -264,7 +264,7 @@ import Testing
             // What no client should ever have sent ends the connection.
             let fatal: [(frame: String, code: UInt16)] = [
                 (send(5, body: 5000, keys: both), 1009),
-                (send(6, keys: member(alice) + ", " + member(bob, key: longKey)), 1009),
+                (send(6, keys: member(alice) + ", " + member(bob, key: longKey)), 1007),
                 ("{\"requestId\": \"7\", \"send\": {\"chatId\": \"\(chat)\", \"body\": \"AAAA\", \"keys\": [\(both)]}}", 1007),
             ]
             for (frame, code) in fatal {
