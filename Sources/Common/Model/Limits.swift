@@ -35,6 +35,8 @@ package enum Limits {
     /// Envelopes and bytes read from the mailbox in one page: a page must fit the socket's high watermark a few times over.
     package static let drainPageEnvelopes = 64
     package static let drainPageBytes = 256 * 1024
+    /// Receipts in one page: twice as many as one acknowledgement can move, so that a page always holds a whole one.
+    package static let receiptPageRows = 2 * unacknowledgedEnvelopes
     /// Bytes waiting in one socket before the relay stops pushing to it.
     package static let socketHighWatermarkBytes = 256 * 1024
     package static let socketLowWatermarkBytes = 64 * 1024

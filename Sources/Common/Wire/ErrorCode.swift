@@ -21,6 +21,7 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     case deviceSetMismatch = "device_set_mismatch"
     case clientMessageIDUsed = "client_message_id_used"
     case positionUnknown = "position_unknown"
+    case cursorAhead = "cursor_ahead"
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
     case upgradeRequired = "upgrade_required"
@@ -39,7 +40,7 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .userUnknown, .chatUnknown, .messageUnknown, .notFound: 404
         case .methodNotAllowed: 405
         case .timeout: 408
-        case .deviceSetMismatch, .clientMessageIDUsed, .replaced: 409
+        case .deviceSetMismatch, .clientMessageIDUsed, .replaced, .cursorAhead: 409
         case .inviteUsed, .inviteExpired, .recipientGone: 410
         case .tooLarge: 413
         case .deviceLimit: 422
@@ -56,11 +57,10 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .tooLarge: 1009
         case .internal: 1011
         case .restarting: 1012
-        case .overloaded: 1013
-        case .unauthorized, .tokenExpired: 4401
         case .deviceRevoked: 4403
         case .timeout: 4408
         case .replaced: 4409
+        case .cursorAhead: 4410
         default: nil
         }
     }
@@ -88,6 +88,8 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .deviceSetMismatch: "fetch the chat again (GET /v1/chats/{id}), wrap the key for exactly those devices, and send again"
         case .clientMessageIDUsed: "this number was not accepted for this message: number it above highest_client_message_id and send again"
         case .positionUnknown: "name a sequence that you were given"
+        case .cursorAhead:
+            "this relay never sent you that much: it was restored from a backup, or is another one; connect with cursor 0 and drop what you know by message id"
         case .notFound: "see relay-protocol(7) for the paths"
         case .methodNotAllowed: "see relay-protocol(7) for the methods"
         case .upgradeRequired: "connect with a WebSocket client, version 13"

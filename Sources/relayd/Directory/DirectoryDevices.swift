@@ -30,6 +30,12 @@ extension Directory {
         return tokens.issue(user: device.user, device: id)
     }
 
+    /// A device with its public keys, also a revoked one: what it sent before can still be checked.
+    package func anyDevice(_ id: DeviceID) async throws(DirectoryError) -> DeviceRow {
+        guard let found = try await readers.look({ try $0.anyDevice(id) }) else { throw .rejected(.deviceUnknown) }
+        return found
+    }
+
     /// A user with their active devices and keys.
     package func user(_ id: UserID) async throws(DirectoryError) -> UserDetails {
         let now = clock.now()

@@ -39,7 +39,6 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     private var inBurst = false
 
     private var timer: Scheduled<Void>?
-    private let expires: NIODeadline
     private var lastHeard = NIODeadline.now()
     private var pinged = false
 
@@ -51,8 +50,6 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         parser = WebSocketParser(
             role: .server,
             maxMessageBytes: request.encoding == .proto ? environment.settings.maxSendBytes : environment.settings.maxJSONSendBytes)
-        let left = request.principal.expires - environment.settings.clock.now()
-        expires = .now() + TimeAmount(left)
     }
 
     // MARK: Life
@@ -227,15 +224,15 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     private func scheduleTimer(_ context: ChannelHandlerContext) {
         let interval = TimeAmount(environment.settings.pingInterval)
         let silence = lastHeard + (pinged ? interval * 2 : interval)
-        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: min(expires, silence)) { [weak self] in self?.tick() }
+        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: silence) { [weak self] in self?.tick() }
     }
 
-    /// Ends a connection whose token has expired or that was silent for two intervals; pings one that was silent for one.
+    /// Ends a connection that was silent for two intervals; pings one that was silent for one. A connection may outlive the token that
+    /// opened it: a device that is revoked loses both at once.
     private func tick() {
         guard !closing, let context else { return }
         let now = NIODeadline.now()
         let interval = TimeAmount(environment.settings.pingInterval)
-        if now >= expires { return end(.tokenExpired) }
         if now >= lastHeard + interval * 2 { return end(.timeout) }
         if now >= lastHeard + interval, !pinged {
             pinged = true

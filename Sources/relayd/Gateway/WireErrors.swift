@@ -101,6 +101,7 @@ extension StreamEnd {
         case .revoked: .deviceRevoked
         case .replaced: .replaced
         case .restarting: .restarting
+        case .cursorAhead: .cursorAhead
         case .storeFailed: .internal
         }
     }

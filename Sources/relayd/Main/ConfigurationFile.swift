@@ -52,6 +52,7 @@ struct ConfigurationFile: Sendable {
         if let line = SectionNames.firstWrong(in: text) {
             throw one(path, "it is not TOML: a section's name must begin with a letter, a digit, “_”, “-” or a quotation mark", line: line)
         }
+        if let line = MisplacedBraces.firstLine(in: text) { throw one(path, "it is not TOML: a value is missing before “}”", line: line) }
         do {
             table = try TOMLTable(string: text)
         } catch let error as TOMLParseError {

@@ -33,6 +33,8 @@ package enum StreamEnd: Sendable {
     case replaced
     /// The relay stops or restarts.
     case restarting
+    /// The device says it has more than its mailbox ever held.
+    case cursorAhead
     /// The store failed; nothing can be acknowledged any more.
     case storeFailed
 }

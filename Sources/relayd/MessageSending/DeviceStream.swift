@@ -22,7 +22,7 @@ package final class DeviceStream {
 
     /// Acknowledged by the device but not yet on its way to the store.
     private var delivered: [ChatPosition] = []
-    private var storedCursor: UInt64
+    private var storedCursor: UInt64 = 0
     private var acknowledging = false
 
     private enum ReceiptSync {
@@ -32,13 +32,12 @@ package final class DeviceStream {
     }
     private var receiptSync = ReceiptSync.reading(missedLive: false)
 
-    init(_ principal: Principal, connection: UInt64, cursor: UInt64, hub: LoopHub, sink: any DeviceSink) {
+    init(_ principal: Principal, connection: UInt64, hub: LoopHub, sink: any DeviceSink) {
         self.principal = principal
         self.connection = connection
         self.hub = hub
         self.sink = sink
-        state = StreamState(user: principal.user, device: principal.device, cursor: cursor)
-        storedCursor = cursor
+        state = StreamState(user: principal.user, device: principal.device)
     }
 
     // MARK: From the gateway
@@ -98,8 +97,18 @@ package final class DeviceStream {
 
     // MARK: From the hub
 
-    func start(receiptsAfter version: UInt64) {
-        perform(state.resume(writable: true))
+    /// - Parameters:
+    ///   - cursor: what the device says it has; what it acknowledged before counts when that is more.
+    ///   - version: the device has all receipts up to this one.
+    func start(cursor: UInt64, receiptsAfter version: UInt64) {
+        hub.readPlace(of: principal, for: connection) { stream, place in
+            guard stream.open else { return }
+            // A device ahead of its mailbox would miss everything up to where it claims to be.
+            guard cursor <= place.end else { return stream.close(.cursorAhead) }
+            stream.storedCursor = place.cursor
+            stream.perform(stream.state.begin(at: max(cursor, place.cursor), writable: stream.sink.isWritable))
+            stream.flush()
+        }
         readReceipts(after: version)
     }
 
@@ -179,11 +188,11 @@ package final class DeviceStream {
     }
 
     private func readReceipts(after version: UInt64) {
-        hub.readReceipts(for: principal.user, after: version, connection) { stream, rows in
+        hub.readReceipts(for: principal.user, after: version, connection) { stream, page in
             guard stream.open else { return }
-            stream.outgoingReceipts += rows
-            let next = rows.last?.version ?? version
-            if rows.count == Limits.pageSizeCeiling {
+            stream.outgoingReceipts += page.rows
+            let next = page.rows.last?.version ?? version
+            if page.more {
                 stream.readReceipts(after: next)
             } else if case .reading(missedLive: true) = stream.receiptSync {
                 stream.receiptSync = .reading(missedLive: false)

@@ -92,6 +92,17 @@ final class LoopHub: @unchecked Sendable {
 
     func delivered(_ count: Int) { counters.envelopesDelivered.add(count, ordering: .relaxed) }
 
+    /// Looks up where a device is and where its mailbox ends.
+    func readPlace(
+        of principal: Principal, for connection: UInt64, then: @escaping @Sendable (DeviceStream, (cursor: UInt64, end: UInt64)) -> Void
+    ) {
+        read(for: connection, then: then) { reader in
+            let cursor = try reader.device(principal.device)?.cursor ?? 0
+            // Purged envelopes count: the cursor stays where they were.
+            return (cursor, max(cursor, try reader.mailboxEnd(of: principal.user)))
+        }
+    }
+
     struct MailboxPage: Sendable {
         var envelopes: [StoredEnvelope]
         var complete: Bool
@@ -110,9 +121,9 @@ final class LoopHub: @unchecked Sendable {
     }
 
     func readReceipts(
-        for user: UserID, after version: UInt64, _ connection: UInt64, then: @escaping @Sendable (DeviceStream, [ReceiptRow]) -> Void
+        for user: UserID, after version: UInt64, _ connection: UInt64, then: @escaping @Sendable (DeviceStream, (rows: [ReceiptRow], more: Bool)) -> Void
     ) {
-        read(for: connection, then: then) { try $0.receipts(for: user, after: version, limit: Limits.pageSizeCeiling) }
+        read(for: connection, then: then) { try $0.receipts(for: user, after: version, limit: Limits.receiptPageRows) }
     }
 
     private func read<Page: Sendable>(

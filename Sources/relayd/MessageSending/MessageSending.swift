@@ -59,9 +59,9 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
             let hub = hubs[former.loop]
             loops[former.loop].execute { hub.close(former.connection, .replaced) }
         }
-        let stream = DeviceStream(principal, connection: connection, cursor: cursor, hub: hubs[index], sink: sink)
+        let stream = DeviceStream(principal, connection: connection, hub: hubs[index], sink: sink)
         hubs[index].add(stream)
-        stream.start(receiptsAfter: receiptsVersion)
+        stream.start(cursor: cursor, receiptsAfter: receiptsVersion)
         return stream
     }
 

@@ -22,6 +22,8 @@ struct StreamState: ~Copyable {
     }
 
     private enum Phase: Equatable {
+        /// Where the device is, is being looked up.
+        case starting
         /// `reading`: a page is on its way.
         case draining(reading: Bool)
         case live
@@ -29,22 +31,20 @@ struct StreamState: ~Copyable {
 
     private let user: UserID
     private let device: DeviceID
-    private var phase = Phase.draining(reading: false)
+    private var phase = Phase.starting
     private var window = CircularBuffer<Passed>()
     private var pushedInWindow = 0
     /// Everything up to here is safe on the device.
-    private(set) var cursor: UInt64
+    private(set) var cursor: UInt64 = 0
     /// Everything up to here was pushed or passed over.
-    private(set) var position: UInt64
+    private(set) var position: UInt64 = 0
     /// The mailbox reaches at least to here.
     private var end: UInt64 = 0
     private var saidCaughtUp = false
 
-    init(user: UserID, device: DeviceID, cursor: UInt64) {
+    init(user: UserID, device: DeviceID) {
         self.user = user
         self.device = device
-        self.cursor = cursor
-        position = cursor
     }
 
     var isLive: Bool { phase == .live }
@@ -62,7 +62,17 @@ struct StreamState: ~Copyable {
         var read: (after: UInt64, limit: Int)?
     }
 
-    /// The connection is open, or its socket can take more.
+    /// Everything up to `cursor` is safe on the device: begin behind it.
+    mutating func begin(at cursor: UInt64, writable: Bool) -> Actions {
+        var actions = Actions()
+        self.cursor = cursor
+        position = cursor
+        phase = .draining(reading: false)
+        continueDraining(&actions, writable: writable)
+        return actions
+    }
+
+    /// The socket can take more.
     mutating func resume(writable: Bool) -> Actions {
         var actions = Actions()
         continueDraining(&actions, writable: writable)

@@ -64,7 +64,9 @@ extension SQLiteEngine {
         let inviteID = InviteID(invite.unsigned(0))
         switch InviteRow.State(rawValue: invite.integer(3)) {
         case .open: break
-        case .used: throw Rejection.inviteUsed
+        case .used:
+            guard let device = try enrolled(command.keys, of: UserID(invite.unsigned(1))) else { throw Rejection.inviteUsed }
+            return .enrolled(try enrolment(of: device, user: UserID(invite.unsigned(1))))
         case .revoked, nil: throw Rejection.inviteRevoked
         }
         guard invite.integer(2) > stamp.time.milliseconds else { throw Rejection.inviteExpired }
@@ -87,12 +89,26 @@ extension SQLiteEngine {
         changedDevices.append(state)
         devices[device] = state
         owner.devices.append(device)
+        return .enrolled(try enrolment(of: device, user: owner.id))
+    }
+
+    /// The device that an invite was spent on, when the same device asks again because it never got the answer.
+    private func enrolled(_ keys: DeviceKeySet, of user: UserID) throws(SQLiteError) -> DeviceID? {
+        let find = statements.findEnrolled
+        defer { find.reset() }
+        find.bind(1, user.rawValue)
+        find.bind(2, keys.identityKey)
+        find.bind(3, keys.agreementKey)
+        return try find.step() ? DeviceID(find.unsigned(0)) : nil
+    }
+
+    private func enrolment(of device: DeviceID, user: UserID) throws -> Enrolled {
         let name = statements.findUserName
         defer { name.reset() }
         name.bindNull(1)
-        name.bind(2, owner.id.rawValue)
+        name.bind(2, user.rawValue)
         guard try name.step(), let text = name.text(0) else { throw Rejection.userUnknown }
-        return .enrolled(Enrolled(user: owner.id, userName: UserName(checked: text), device: device))
+        return Enrolled(user: user, userName: UserName(checked: text), device: device)
     }
 
     func revokeDevice(_ id: DeviceID) throws -> Outcome {

@@ -155,9 +155,12 @@ package final class Reader {
         return conversations.sorted { ($0.last?.message.rawValue ?? $0.chat.rawValue) > ($1.last?.message.rawValue ?? $1.chat.rawValue) }
     }
 
-    /// The receipts in a user's chats that changed after `version`, oldest change first.
-    package func receipts(for user: UserID, after version: UInt64, limit: Int) throws -> [ReceiptRow] {
-        try rows(
+    /// The receipts in a user's chats that changed after `version`, oldest change first, in whole versions: one acknowledgement moves
+    /// receipts in several chats under one version, and a page that ended between them would lose the rest.
+    ///
+    /// - Parameter limit: about so many rows; at least twice ``Limits/unacknowledgedEnvelopes``, which bounds a version's.
+    package func receipts(for user: UserID, after version: UInt64, limit: Int) throws -> (rows: [ReceiptRow], more: Bool) {
+        let found: [ReceiptRow] = try rows(
             """
             SELECT r.chat_id, r.user_id, r.delivered_seq, r.read_seq, r.version
             FROM members m JOIN receipts r ON r.chat_id = m.chat_id WHERE m.user_id = ? AND r.version > ? ORDER BY r.version LIMIT ?
@@ -167,6 +170,8 @@ package final class Reader {
                 $0.bind(2, version)
                 $0.bind(3, limit)
             }, Reader.receipt)
+        guard found.count == limit, let cut = found.last?.version else { return (found, false) }
+        return (found.filter { $0.version < cut }, true)
     }
 
     package func receipts(of chat: ChatID) throws -> [ReceiptRow] {
@@ -237,24 +242,30 @@ package final class Reader {
 
     private static let deviceColumns =
         """
-        SELECT d.device_id, d.user_id, d.name, d.identity_key, d.agreement_key, d.agreement_signature, coalesce(c.mailbox_seq, 0)
-        FROM devices d LEFT JOIN cursors c USING (device_id) WHERE d.revoked = 0
+        SELECT d.device_id, d.user_id, d.name, d.identity_key, d.agreement_key, d.agreement_signature, coalesce(c.mailbox_seq, 0),
+            d.revoked FROM devices d LEFT JOIN cursors c USING (device_id) WHERE TRUE
         """
 
     private static func device(_ row: Statement) -> DeviceRow {
         DeviceRow(
             id: DeviceID(row.unsigned(0)), user: UserID(row.unsigned(1)), name: row.text(2) ?? "",
-            keys: DeviceKeySet(identityKey: row.bytes(3), agreementKey: row.bytes(4), agreementSignature: row.bytes(5)), cursor: row.unsigned(6))
+            keys: DeviceKeySet(identityKey: row.bytes(3), agreementKey: row.bytes(4), agreementSignature: row.bytes(5)), cursor: row.unsigned(6),
+            revoked: row.integer(7) != 0)
     }
 
     /// An active device.
     package func device(_ id: DeviceID) throws -> DeviceRow? {
+        try rows(Reader.deviceColumns + " AND d.revoked = 0 AND d.device_id = ?", bind: { $0.bind(1, id.rawValue) }, Reader.device).first
+    }
+
+    /// A device, also a revoked one.
+    package func anyDevice(_ id: DeviceID) throws -> DeviceRow? {
         try rows(Reader.deviceColumns + " AND d.device_id = ?", bind: { $0.bind(1, id.rawValue) }, Reader.device).first
     }
 
     /// A user's active devices, in the order of their identifiers.
     package func devices(of user: UserID) throws -> [DeviceRow] {
-        try rows(Reader.deviceColumns + " AND d.user_id = ? ORDER BY d.device_id", bind: { $0.bind(1, user.rawValue) }, Reader.device)
+        try rows(Reader.deviceColumns + " AND d.revoked = 0 AND d.user_id = ? ORDER BY d.device_id", bind: { $0.bind(1, user.rawValue) }, Reader.device)
     }
 
     /// Every active device with its user: what the directory keeps in memory.

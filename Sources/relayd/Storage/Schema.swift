@@ -4,7 +4,7 @@
 /// |----------|------------------|----------------|-----------------------|------------------------------------|
 /// | users    | user             | Directory      | users                 | nobody: a removed user leaves an empty row, so that no id is used twice |
 /// | invites  | invite           | Directory      | invites               | `removeUser`                       |
-/// | devices  | device           | Directory      | devices               | nobody: a revoked one keeps its row, without keys |
+/// | devices  | device           | Directory      | devices               | nobody: a revoked one keeps its public keys, for checking what it sent |
 /// | senders  | device           | MessageSending | devices that sent     | `revokeDevice`                     |
 /// | cursors  | device           | MessageSending | devices               | `revokeDevice`                     |
 /// | chats    | chat             | MessageSending | pairs that talk       | retention                          |

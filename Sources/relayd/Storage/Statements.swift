@@ -16,6 +16,7 @@ struct Statements {
     let insertUser: Statement
     let insertInvite: Statement
     let setInviteState: Statement
+    let findEnrolled: Statement
     let insertDevice: Statement
     let revokeDevice: Statement
     let deleteCursor: Statement
@@ -70,10 +71,10 @@ struct Statements {
         insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar) VALUES (?, ?, ?, ?)")
         insertInvite = try database.prepare("INSERT INTO invites (invite_id, user_id, hash, expires_ms) VALUES (?, ?, ?, ?)")
         setInviteState = try database.prepare("UPDATE invites SET state = ?2 WHERE invite_id = ?1")
+        findEnrolled = try database.prepare("SELECT device_id FROM devices WHERE user_id = ? AND identity_key = ? AND agreement_key = ? AND revoked = 0")
         insertDevice = try database.prepare(
             "INSERT INTO devices (device_id, user_id, name, identity_key, agreement_key, agreement_signature) VALUES (?, ?, ?, ?, ?, ?)")
-        revokeDevice = try database.prepare(
-            "UPDATE devices SET revoked = 1, name = '', identity_key = x'', agreement_key = x'', agreement_signature = x'' WHERE device_id = ?")
+        revokeDevice = try database.prepare("UPDATE devices SET revoked = 1 WHERE device_id = ?")
         deleteCursor = try database.prepare("DELETE FROM cursors WHERE device_id = ?")
         deleteSender = try database.prepare("DELETE FROM senders WHERE device_id = ?")
         clearUser = try database.prepare("UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL WHERE user_id = ?")

@@ -136,6 +136,13 @@ import Testing
         #expect(throws: ConfigurationProblems.self) { try ConfigurationFile.load(path: directory.file("x"), named: true) }
     }
 
+    /// These made the TOML parser abort.
+    @Test(arguments: ["a = [}", "a = [1,}", "a = [ # x\n }", "a = ['}', }", "a = {b = [}}", "a = ['''\n''', }"])
+    func aBraceInsteadOfAValueIsAnError(text: String) { #expect(problems(text).count == 1) }
+
+    @Test(arguments: ["x = ',}'", "x = \"[}\"", "# [}", "x = '''[}'''", "x = \"\\\"[}\"", "x = [{}]", "x = {a = [1]}"])
+    func otherBracesAreNotTheProblem(text: String) { #expect(!problems(text).contains { $0.contains("before “}”") }) }
+
     @Test func noTextCrashesTheParser() {
         let seed = UInt64.random(in: .min ... .max)
         var random = SeededGenerator(seed: seed)

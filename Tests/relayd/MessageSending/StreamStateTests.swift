@@ -19,8 +19,8 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
 
 @Suite struct StreamStateTests {
     @Test func anEmptyMailboxIsCaughtUpAtOnce() {
-        var state = StreamState(user: me, device: phone, cursor: 7)
-        let read = state.resume(writable: true).read
+        var state = StreamState(user: me, device: phone)
+        let read = state.begin(at: 7, writable: true).read
         #expect(read?.after == 7)
         let actions = state.page([], complete: true, writable: true)
         #expect(actions.caughtUp == 7)
@@ -35,8 +35,8 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
     }
 
     @Test func aMessageThatArrivesWhileAPageIsReadIsNotLost() {
-        var state = StreamState(user: me, device: phone, cursor: 0)
-        _ = state.resume(writable: true)
+        var state = StreamState(user: me, device: phone)
+        _ = state.begin(at: 0, writable: true)
         #expect(state.committed(envelope(1), writable: true).push.isEmpty)
         // The page was read before the commit, so it says complete without having the message.
         let actions = state.page([], complete: true, writable: true)
@@ -44,6 +44,14 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
         #expect(actions.read?.after == 0)
         #expect(state.page([envelope(1)], complete: true, writable: true).push.map(\.mailboxSeq) == [1])
         #expect(state.isLive == true)
+    }
+
+    @Test func aMessageThatArrivesBeforeTheBeginningIsNotLost() {
+        var state = StreamState(user: me, device: phone)
+        #expect(state.committed(envelope(1), writable: true).push.isEmpty)
+        #expect(state.resume(writable: true).read == nil)
+        #expect(state.begin(at: 0, writable: true).read?.after == 0)
+        #expect(state.page([envelope(1)], complete: true, writable: true).push.map(\.mailboxSeq) == [1])
     }
 
     @Test func aFullSocketFallsBackToTheMailbox() {
@@ -101,7 +109,7 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
     func everythingOnceInOrder(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         var mailbox: [StoredEnvelope] = []
-        var state = StreamState(user: me, device: phone, cursor: 0)
+        var state = StreamState(user: me, device: phone)
         var received: [UInt64] = []
         var writable = true
         var pending: (after: UInt64, limit: Int, snapshot: Int)?
@@ -125,7 +133,7 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
             take(state.page(Array(page), complete: (page.last?.mailboxSeq ?? read.after) >= seen.count, writable: writable))
         }
 
-        take(state.resume(writable: true))
+        take(state.begin(at: 0, writable: true))
         for _ in 0..<3000 {
             switch Int.random(in: 0..<10, using: &generator) {
             case 0...3:
@@ -161,8 +169,8 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
     }
 
     private func live(at cursor: UInt64) -> StreamState {
-        var state = StreamState(user: me, device: phone, cursor: cursor)
-        _ = state.resume(writable: true)
+        var state = StreamState(user: me, device: phone)
+        _ = state.begin(at: cursor, writable: true)
         _ = state.page([], complete: true, writable: true)
         return state
     }

@@ -54,8 +54,9 @@ private final class World {
         return enrolled.device
     }
 
-    func tryToEnrol(_ invite: UInt8, limit: Int = 5) async throws -> Outcome {
-        try await perform(.enrolDevice(EnrolDevice(inviteHash: [invite], deviceName: "device", keys: keys(invite), devicesPerUser: limit)))
+    func tryToEnrol(_ invite: UInt8, limit: Int = 5, keys given: DeviceKeySet? = nil) async throws -> Outcome {
+        try await perform(
+            .enrolDevice(EnrolDevice(inviteHash: [invite], deviceName: "device", keys: given ?? keys(invite), devicesPerUser: limit)))
     }
 
     func message(_ number: UInt64, to recipients: [(UserID, [DeviceID])]? = nil, body: String = "ciphertext") -> Send {
@@ -154,7 +155,10 @@ private func rejection(_ outcome: Outcome) -> Rejection? {
 
     @Test func anInviteWorksOnceAndInTime() async throws {
         let world = try await World()
-        #expect(rejection(try await world.tryToEnrol(1)) == .inviteUsed)
+        // The same device asks again because it never got the answer; another one does not get it.
+        guard case .enrolled(let again) = try await world.tryToEnrol(1) else { throw World.Failure() }
+        #expect(again.device == world.devices[0])
+        #expect(rejection(try await world.tryToEnrol(1, keys: keys(88))) == .inviteUsed)
         #expect(rejection(try await world.tryToEnrol(77)) == .inviteUnknown)
         _ = try await world.perform(.addInvite(AddInvite(user: world.bob, hash: [4], expires: world.clock.now() + .seconds(60))))
         #expect(rejection(try await world.tryToEnrol(4, limit: 1)) == .deviceLimitReached(limit: 1))
@@ -189,6 +193,36 @@ private func rejection(_ outcome: Outcome) -> Rejection? {
         #expect(rows.map(\.deliveredSeq) == [4])
         #expect(rows.map(\.readSeq) == [4])
         #expect(rejection(try await world.perform(.read(world.bob, chat, chatSeq: 6))) == .positionUnknown)
+        await world.store.close()
+    }
+
+    @Test func receiptsAreReadInWholeVersions() async throws {
+        let world = try await World()
+        var chats: [ChatID] = [world.chat]
+        for number in 0..<4 as Range<UInt8> {
+            let peer = try await world.addUser("peer\(number)", invite: 100 + number)
+            guard case .chatOpened(let chat) = try await world.perform(.openChat(world.bob, peer)) else { throw World.Failure() }
+            let device = try await world.enrol(100 + number)
+            var command = world.message(1, to: [(world.bob, [world.devices[2]]), (peer, [device])])
+            (command.user, command.device, command.chat) = (peer, device, chat)
+            _ = try await world.perform(.send(command))
+            chats.append(chat)
+        }
+        _ = try await world.send(1)
+        for part in [chats[..<2], chats[2...]] {
+            let delivered = part.map { ChatPosition(chat: $0, seq: 1) }
+            _ = try await world.perform(
+                .acknowledge(Acknowledge(user: world.bob, device: world.devices[2], mailboxSeq: 5, delivered: delivered)))
+        }
+        // Two versions of two and three rows: a page of four must end between them.
+        let bob = world.bob
+        let first = try await world.store.readers.read { try $0.receipts(for: bob, after: 0, limit: 4) }
+        #expect(first.rows.count == 2)
+        #expect(first.more)
+        let version = first.rows.last?.version ?? 0
+        let second = try await world.store.readers.read { try $0.receipts(for: bob, after: version, limit: 4) }
+        #expect(second.rows.count == 3)
+        #expect(!second.more)
         await world.store.close()
     }
 

@@ -564,6 +564,12 @@ package nonisolated struct Relay_V1_Device: Sendable {
   /// Clears the value of `keys`. Subsequent reads from it will return its default value.
   package mutating func clearKeys() {self._keys = nil}
 
+  /// Set in the reply to GET /v1/devices/{deviceId}.
+  package var userID: UInt64 = 0
+
+  /// The device is gone; its keys serve to check what it sent before.
+  package var revoked: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1876,7 +1882,7 @@ nonisolated extension Relay_V1_User: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Relay_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Device"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_id\0\u{1}name\0\u{1}keys\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_id\0\u{1}name\0\u{1}keys\0\u{3}user_id\0\u{1}revoked\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1887,6 +1893,8 @@ nonisolated extension Relay_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.deviceID) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._keys) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.userID) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.revoked) }()
       default: break
       }
     }
@@ -1906,6 +1914,12 @@ nonisolated extension Relay_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Mes
     try { if let v = self._keys {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     } }()
+    if self.userID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.userID, fieldNumber: 4)
+    }
+    if self.revoked != false {
+      try visitor.visitSingularBoolField(value: self.revoked, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1913,6 +1927,8 @@ nonisolated extension Relay_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.deviceID != rhs.deviceID {return false}
     if lhs.name != rhs.name {return false}
     if lhs._keys != rhs._keys {return false}
+    if lhs.userID != rhs.userID {return false}
+    if lhs.revoked != rhs.revoked {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -116,20 +116,37 @@ extension Routes {
         return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.user(id) }))
     }
 
+    @Sendable func device(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        _ = try principal(request)
+        let id: DeviceID = try id("deviceId", context)
+        let row: DeviceRow
+        do throws(DirectoryError) {
+            row = try await environment.directory.anyDevice(id)
+        } catch {
+            if case .rejected(.deviceUnknown) = error { throw WireFailure(.notFound, "no such device") }
+            throw WireFailure(error)
+        }
+        return try request.reply(Routes.device(row))
+    }
+
     static func user(_ details: UserDetails) -> Relay_V1_User {
         var wire = Relay_V1_User()
         wire.userID = details.user.id.rawValue
         wire.name = details.user.name.text
         wire.displayName = details.user.displayName ?? ""
-        wire.devices = details.devices.map { details in
-            var device = Relay_V1_Device()
-            device.deviceID = details.device.id.rawValue
-            device.name = details.device.name
-            device.keys.identityKey = Data(details.device.keys.identityKey)
-            device.keys.agreementKey = Data(details.device.keys.agreementKey)
-            device.keys.agreementSignature = Data(details.device.keys.agreementSignature)
-            return device
-        }
+        wire.devices = details.devices.map { device($0.device) }
         return wire
+    }
+
+    private static func device(_ row: DeviceRow) -> Relay_V1_Device {
+        var device = Relay_V1_Device()
+        device.deviceID = row.id.rawValue
+        device.name = row.name
+        device.userID = row.user.rawValue
+        device.revoked = row.revoked
+        device.keys.identityKey = Data(row.keys.identityKey)
+        device.keys.agreementKey = Data(row.keys.agreementKey)
+        device.keys.agreementSignature = Data(row.keys.agreementSignature)
+        return device
     }
 }

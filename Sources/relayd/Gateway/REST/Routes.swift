@@ -24,6 +24,7 @@ struct Routes: Sendable {
         add("/v1/auth/token", [.post: token], to: router)
         add("/v1/users", [.get: userByName], to: router)
         add("/v1/users/{userId}", [.get: userByID], to: router)
+        add("/v1/devices/{deviceId}", [.get: device], to: router)
         add("/v1/chats", [.get: conversations, .post: openChat], to: router)
         add("/v1/chats/{chatId}", [.get: chat], to: router)
         add("/v1/chats/{chatId}/messages", [.get: messages, .post: send], to: router)
