@@ -131,7 +131,8 @@ let package = Package(
 
         // Tests mirror the folders. Support starts the real programs for the others.
         .target(
-            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support", swiftSettings: strict),
+            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support",
+            swiftSettings: strict),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("LayeringTests", "Layering", []),
@@ -156,7 +157,8 @@ let package = Package(
             ]),
         tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
         tests(
-            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
+            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayClient", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser],
+            exclude: ["golden"]),
         tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],

@@ -139,9 +139,15 @@ package final class ClientState {
     /// Envelopes that came below a place the stream had given already.
     package func lateArrivals() throws(ClientError) -> UInt64 { try counter("late_arrivals") }
 
-    func setCursor(_ seq: UInt64) throws { try run("UPDATE account SET cursor = ? WHERE one = 1 AND cursor < ?") { $0.bind(1, seq); $0.bind(2, seq) } }
+    func setCursor(_ seq: UInt64) throws {
+        try run("UPDATE account SET cursor = ? WHERE one = 1 AND cursor < ?") {
+            $0.bind(1, seq); $0.bind(2, seq)
+        }
+    }
     func setHighestClientMessageID(_ id: UInt64) throws {
-        try run("UPDATE account SET highest_client_message_id = ? WHERE one = 1 AND highest_client_message_id < ?") { $0.bind(1, id); $0.bind(2, id) }
+        try run("UPDATE account SET highest_client_message_id = ? WHERE one = 1 AND highest_client_message_id < ?") {
+            $0.bind(1, id); $0.bind(2, id)
+        }
     }
 
     // MARK: People and their keys
@@ -177,7 +183,8 @@ package final class ClientState {
 
     private func knownDevice(_ row: Statement) -> KnownDevice {
         KnownDevice(
-            id: DeviceID(row.unsigned(0)), user: UserID(row.unsigned(1)), name: row.text(2) ?? "", identityKey: row.bytes(3), agreementKey: row.bytes(4),
+            id: DeviceID(row.unsigned(0)), user: UserID(row.unsigned(1)), name: row.text(2) ?? "", identityKey: row.bytes(3),
+            agreementKey: row.bytes(4),
             active: row.integer(5) != 0)
     }
 
@@ -259,7 +266,9 @@ package final class ClientState {
             chat: row.isNull(4) ? nil : ChatID(row.unsigned(4)), clientMessageID: row.isNull(5) ? nil : row.unsigned(5))
     }
 
-    package func outboxCount() throws(ClientError) -> Int { try storing { try rows("SELECT count(*) FROM outbox") { Int($0.integer(0)) }.first ?? 0 } }
+    package func outboxCount() throws(ClientError) -> Int {
+        try storing { try rows("SELECT count(*) FROM outbox") { Int($0.integer(0)) }.first ?? 0 }
+    }
 
     /// In the order in which they were written.
     package func outbox(limit: Int = Limits.clientOutbox) throws(ClientError) -> [OutboxEntry] {
@@ -304,7 +313,8 @@ package final class ClientState {
         try insertHistory(
             HistoryEntry(
                 chat: place.chat, chatSeq: place.chatSeq, message: place.message, senderUser: account.user, senderDevice: account.device,
-                clientMessageID: place.clientMessageID, sentAt: place.sentAt, writtenAt: entry.writtenAt, text: entry.text, problem: nil, outboxID: id))
+                clientMessageID: place.clientMessageID, sentAt: place.sentAt, writtenAt: entry.writtenAt, text: entry.text, problem: nil, outboxID: id
+            ))
         try run("DELETE FROM outbox WHERE id = ?") { $0.bind(1, id) }
         try fillGap(place.chat, place.chatSeq)
     }
@@ -351,7 +361,12 @@ package final class ClientState {
 
     /// Stores a received envelope and checks its order. Moves the cursor.
     func storeReceived(_ entry: HistoryEntry, mailboxSeq: UInt64) throws -> Stored {
-        let known = try !rows("SELECT 1 FROM history WHERE chat_id = ? AND chat_seq = ?", { $0.bind(1, entry.chat.rawValue); $0.bind(2, entry.chatSeq) }) { _ in true }.isEmpty
+        let known = try !rows(
+            "SELECT 1 FROM history WHERE chat_id = ? AND chat_seq = ?",
+            {
+                $0.bind(1, entry.chat.rawValue); $0.bind(2, entry.chatSeq)
+            }
+        ) { _ in true }.isEmpty
         try setCursor(mailboxSeq)
         guard !known else { return .duplicate }
         try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, entry.chat.rawValue) }
@@ -395,7 +410,8 @@ package final class ClientState {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, gap.lowerBound)
                 $0.bind(3, gap.upperBound)
-            }) { $0.unsigned(0) }
+            }
+        ) { $0.unsigned(0) }
         var left = [gap]
         for seq in filled { left = left.dropLast() + (left.last.map { ChatOrder.filling(seq, in: $0) } ?? []) }
         for range in left { try insertGap(chat, range) }
@@ -415,7 +431,8 @@ package final class ClientState {
             {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, seq)
-            }) { ($0.unsigned(0), $0.unsigned(1)) }
+            }
+        ) { ($0.unsigned(0), $0.unsigned(1)) }
         for (first, last) in found where first <= last {
             try run("DELETE FROM gaps WHERE chat_id = ? AND first = ?") {
                 $0.bind(1, chat.rawValue)
@@ -427,7 +444,9 @@ package final class ClientState {
 
     package func gaps(in chat: ChatID) throws(ClientError) -> [ClosedRange<UInt64>] {
         try storing {
-            try rows("SELECT first, last FROM gaps WHERE chat_id = ? ORDER BY first", { $0.bind(1, chat.rawValue) }) { $0.unsigned(0)...max($0.unsigned(0), $0.unsigned(1)) }
+            try rows("SELECT first, last FROM gaps WHERE chat_id = ? ORDER BY first", { $0.bind(1, chat.rawValue) }) {
+                $0.unsigned(0)...max($0.unsigned(0), $0.unsigned(1))
+            }
         }
     }
 
@@ -450,7 +469,8 @@ package final class ClientState {
                 },
                 { row in
                     HistoryEntry(
-                        chat: ChatID(row.unsigned(0)), chatSeq: row.unsigned(1), message: MessageID(row.unsigned(2)), senderUser: UserID(row.unsigned(3)),
+                        chat: ChatID(row.unsigned(0)), chatSeq: row.unsigned(1), message: MessageID(row.unsigned(2)),
+                        senderUser: UserID(row.unsigned(3)),
                         senderDevice: DeviceID(row.unsigned(4)), clientMessageID: row.unsigned(5), sentAt: Timestamp(milliseconds: row.integer(6)),
                         writtenAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)), text: row.text(8), problem: row.text(9),
                         outboxID: row.isNull(10) ? nil : row.integer(10), senderName: row.text(11), with: row.text(12))
@@ -467,7 +487,8 @@ package final class ClientState {
             {
                 $0.bind(1, entry.chat.rawValue)
                 $0.bind(2, account.user.rawValue)
-            }) { $0.text(0) ?? "" }.first
+            }
+        ) { $0.text(0) ?? "" }.first
         return entry
     }
 
@@ -496,7 +517,8 @@ package final class ClientState {
                 {
                     $0.bind(1, chat.rawValue)
                     $0.bind(2, user.rawValue)
-                }) { Watermarks(delivered: $0.unsigned(0), read: $0.unsigned(1)) }.first ?? Watermarks(delivered: 0, read: 0)
+                }
+            ) { Watermarks(delivered: $0.unsigned(0), read: $0.unsigned(1)) }.first ?? Watermarks(delivered: 0, read: 0)
         }
     }
 
@@ -514,18 +536,23 @@ package final class ClientState {
             """
             SELECT r.chat_id, r.seq FROM reads r LEFT JOIN receipts w ON w.chat_id = r.chat_id AND w.user_id = ?
             WHERE w.read_seq IS NULL OR w.read_seq < r.seq
-            """, { $0.bind(1, user.rawValue) }) { (ChatID($0.unsigned(0)), $0.unsigned(1)) }
+            """, { $0.bind(1, user.rawValue) }
+        ) { (ChatID($0.unsigned(0)), $0.unsigned(1)) }
     }
 
     /// Where an own message is; nil when there never was one of that number.
     package func stage(of id: Int64) throws(ClientError) -> SendStage? {
         try storing {
             if try outboxEntry(id) != nil { return .queued }
-            let place = try rows("SELECT chat_id, chat_seq FROM history WHERE outbox_id = ?", { $0.bind(1, id) }) { (ChatID($0.unsigned(0)), $0.unsigned(1)) }.first
+            let place = try rows("SELECT chat_id, chat_seq FROM history WHERE outbox_id = ?", { $0.bind(1, id) }) {
+                (ChatID($0.unsigned(0)), $0.unsigned(1))
+            }.first
             if let (chat, seq) = place {
-                let marks = try rows(
-                    "SELECT max(delivered_seq), max(read_seq) FROM receipts WHERE chat_id = ? AND user_id IS NOT (SELECT user_id FROM account)",
-                    { $0.bind(1, chat.rawValue) }) { ($0.unsigned(0), $0.unsigned(1)) }.first ?? (0, 0)
+                let marks =
+                    try rows(
+                        "SELECT max(delivered_seq), max(read_seq) FROM receipts WHERE chat_id = ? AND user_id IS NOT (SELECT user_id FROM account)",
+                        { $0.bind(1, chat.rawValue) }
+                    ) { ($0.unsigned(0), $0.unsigned(1)) }.first ?? (0, 0)
                 return seq <= marks.1 ? .read : seq <= marks.0 ? .delivered : .sent
             }
             return try rows("SELECT 1 FROM dead_letters WHERE id = ?", { $0.bind(1, id) }) { _ in SendStage.dead }.first
@@ -552,8 +579,10 @@ package final class ClientState {
                 """
             ) {
                 ChatSummary(
-                    chat: ChatID($0.unsigned(0)), with: $0.text(1), messages: Int($0.integer(2)), sent: Int($0.integer(3)), delivered: Int($0.integer(4)),
-                    read: Int($0.integer(5)), deliveredSeq: $0.unsigned(6), readSeq: $0.unsigned(7), lastSeq: $0.unsigned(8), missing: Int($0.integer(9)))
+                    chat: ChatID($0.unsigned(0)), with: $0.text(1), messages: Int($0.integer(2)), sent: Int($0.integer(3)),
+                    delivered: Int($0.integer(4)),
+                    read: Int($0.integer(5)), deliveredSeq: $0.unsigned(6), readSeq: $0.unsigned(7), lastSeq: $0.unsigned(8),
+                    missing: Int($0.integer(9)))
             }
         }
     }

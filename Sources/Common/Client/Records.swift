@@ -65,6 +65,9 @@ package struct HistoryEntry: Sendable, Equatable {
     package var senderName: String?
     /// The other member's name, when it is known.
     package var with: String?
+
+    /// The ``problem`` of what was in the mailbox before the device existed: nobody wrapped a key for it.
+    package static let beforeEnrolment = "sent before this device was enrolled"
 }
 
 /// Where the relay put an own message.

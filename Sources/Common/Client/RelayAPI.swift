@@ -55,7 +55,8 @@ package struct RelayAPI: Sendable {
             error = (try? Relay_V1_Error(serializedBytes: reply.body)) ?? error
         }
         guard !error.code.isEmpty else {
-            return .refused(Refusal(code: "http_\(reply.status)", message: "the relay answered with HTTP status \(reply.status)", status: reply.status))
+            return .refused(
+                Refusal(code: "http_\(reply.status)", message: "the relay answered with HTTP status \(reply.status)", status: reply.status))
         }
         return .refused(Refusal(error, status: reply.status))
     }
@@ -97,7 +98,9 @@ package struct RelayAPI: Sendable {
         try await call(.GET, "/v1/users?name=\(percentEncoded(name))", token: token)
     }
 
-    package func user(_ id: UserID, token: String) async throws(ClientError) -> Relay_V1_User { try await call(.GET, "/v1/users/\(id)", token: token) }
+    package func user(_ id: UserID, token: String) async throws(ClientError) -> Relay_V1_User {
+        try await call(.GET, "/v1/users/\(id)", token: token)
+    }
 
     package func openChat(with user: UserID, token: String) async throws(ClientError) -> Relay_V1_Chat {
         var request = Relay_V1_OpenChatRequest()
@@ -105,7 +108,9 @@ package struct RelayAPI: Sendable {
         return try await call(.POST, "/v1/chats", token: token, body: request)
     }
 
-    package func chat(_ chat: ChatID, token: String) async throws(ClientError) -> Relay_V1_Chat { try await call(.GET, "/v1/chats/\(chat)", token: token) }
+    package func chat(_ chat: ChatID, token: String) async throws(ClientError) -> Relay_V1_Chat {
+        try await call(.GET, "/v1/chats/\(chat)", token: token)
+    }
 
     package func conversations(after: UInt64 = 0, token: String) async throws(ClientError) -> Relay_V1_ConversationsPage {
         try await call(.GET, after > 0 ? "/v1/chats?after=\(after)" : "/v1/chats", token: token)
@@ -129,7 +134,8 @@ package struct RelayAPI: Sendable {
         var encoded = ""
         for byte in text.utf8 {
             switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"),
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+                UInt8(ascii: "-"),
                 UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "~"):
                 encoded.unicodeScalars.append(UnicodeScalar(byte))
             default:

@@ -90,13 +90,15 @@ package actor Session {
     /// Opens a device's state; ``start()`` connects.
     /// - Parameter events: called on the loop, for each event in order; must return soon and may call back into the session with `assumeIsolated`.
     package init(
-        _ directory: StateDirectory, on loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next(), settings: SessionSettings = SessionSettings(),
+        _ directory: StateDirectory, on loop: any EventLoop = MultiThreadedEventLoopGroup.singleton.next(),
+        settings: SessionSettings = SessionSettings(),
         events: @escaping @Sendable (SessionEvent) -> Void = { _ in }
     ) throws(ClientError) {
         let (state, secrets, account) = try ClientState.open(directory)
         let endpoint: Endpoint
         do { endpoint = try Endpoint(url: account.relay) } catch {
-            throw .state(path: directory.path, problem: "names a relay that cannot be used: \(error.description)", hint: "enrol again in another directory")
+            throw .state(
+                path: directory.path, problem: "names a relay that cannot be used: \(error.description)", hint: "enrol again in another directory")
         }
         self.loop = loop
         executor = loop.executor
@@ -360,7 +362,9 @@ package actor Session {
     }
 
     /// Reads the state between two bursts.
-    package func read<Value: Sendable>(_ body: @Sendable (ClientState) throws(ClientError) -> Value) throws(ClientError) -> Value { try body(working()) }
+    package func read<Value: Sendable>(_ body: @Sendable (ClientState) throws(ClientError) -> Value) throws(ClientError) -> Value {
+        try body(working())
+    }
 
     package var isConnected: Bool { established }
     /// Everything that waited in the mailbox when this connection was opened has been stored.
@@ -369,7 +373,9 @@ package actor Session {
     package var endedBecause: ClientError? { failure }
 
     /// Waits until the condition holds. It is looked at after each burst and each change.
-    package func wait(for what: String, timeout: Duration? = nil, until condition: @escaping @Sendable (isolated Session) -> Bool) async throws(ClientError) {
+    package func wait(for what: String, timeout: Duration? = nil, until condition: @escaping @Sendable (isolated Session) -> Bool)
+        async throws(ClientError)
+    {
         if condition(self) { return }
         if let failure { throw failure }
         guard state != nil else { throw .stopped }
@@ -733,7 +739,9 @@ package actor Session {
             let chat = try await api.openChat(with: UserID(user.userID), token: try await currentToken())
             try store(chat)
             // The relay may know the user under a name that folds to the same; what waits is found by its own name.
-            guard user.name == recipient else { throw .refused(Refusal(code: "user_unknown", message: "the relay knows no user \(recipient)", status: 404)) }
+            guard user.name == recipient else {
+                throw .refused(Refusal(code: "user_unknown", message: "the relay knows no user \(recipient)", status: 404))
+            }
         } catch {
             guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
             try bury(try working().transaction { try working().unsealed(to: recipient) }, refusal)
@@ -787,7 +795,8 @@ package actor Session {
             }
             devices.append(
                 KnownDevice(
-                    id: DeviceID(device.deviceID), user: UserID(user.userID), name: device.name, identityKey: identity, agreementKey: agreement, active: true))
+                    id: DeviceID(device.deviceID), user: UserID(user.userID), name: device.name, identityKey: identity, agreementKey: agreement,
+                    active: true))
         }
         let changed = try state.store(user: UserID(user.userID), name: user.name, displayName: user.displayName, devices: devices)
         if !changed.isEmpty { trouble = ("key_changed", "a device of \(user.name) has another identity key than before") }
@@ -827,7 +836,8 @@ package actor Session {
 
     private func store(_ envelope: Relay_V1_Envelope, from device: KnownDevice?, _ state: ClientState, _ effects: inout Effects) throws {
         let place = SentPlace(
-            chat: ChatID(envelope.chatID), clientMessageID: envelope.clientMessageID, message: MessageID(envelope.messageID), chatSeq: envelope.chatSeq,
+            chat: ChatID(envelope.chatID), clientMessageID: envelope.clientMessageID, message: MessageID(envelope.messageID),
+            chatSeq: envelope.chatSeq,
             sentAt: Timestamp(milliseconds: envelope.sentAtMs))
         let own = envelope.senderDeviceID == account.device.rawValue
         if own, let sealed = window.answered(envelope.clientMessageID) {
@@ -859,7 +869,7 @@ package actor Session {
     }
 
     private func open(_ envelope: Relay_V1_Envelope, from device: KnownDevice?) -> Result<Relay_Client_V1_Content, Problem> {
-        guard !envelope.key.isEmpty else { return .failure(Problem(text: "sent before this device was enrolled")) }
+        guard !envelope.key.isEmpty else { return .failure(Problem(text: HistoryEntry.beforeEnrolment)) }
         guard let device else { return .failure(Problem(text: "the relay does not know the sender's device any more")) }
         guard device.user.rawValue == envelope.senderUserID else { return .failure(Problem(text: "the sender's device belongs to another user")) }
         let header = EnvelopeHeader(

@@ -58,7 +58,8 @@ enum StateSchema {
     static func migrate(_ database: Database, path: String) throws {
         let version = Int(try database.integer("PRAGMA user_version") ?? 0)
         guard version <= migrations.count else {
-            throw ClientError.state(path: path, problem: "was written by a newer client (version \(version))", hint: "use that client, or a newer one")
+            throw ClientError.state(
+                path: path, problem: "was written by a newer client (version \(version))", hint: "use that client, or a newer one")
         }
         for (index, migration) in migrations.enumerated().dropFirst(version) {
             try database.transaction {

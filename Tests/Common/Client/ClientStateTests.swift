@@ -41,7 +41,8 @@ private func mode(_ path: String) throws -> Int {
 
     func received(_ seq: UInt64, chat: UInt64 = 5, from user: UInt64 = 2, device: UInt64 = 21, text: String? = "text") -> HistoryEntry {
         HistoryEntry(
-            chat: ChatID(chat), chatSeq: seq, message: MessageID(1000 + seq), senderUser: UserID(user), senderDevice: DeviceID(device), clientMessageID: seq,
+            chat: ChatID(chat), chatSeq: seq, message: MessageID(1000 + seq), senderUser: UserID(user), senderDevice: DeviceID(device),
+            clientMessageID: seq,
             sentAt: Timestamp(milliseconds: 1_800_000_000_000), writtenAt: Timestamp(milliseconds: 1_800_000_000_000), text: text,
             problem: text == nil ? "broken" : nil)
     }
@@ -90,9 +91,11 @@ private func mode(_ path: String) throws -> Int {
     }
 
     @Test func keysSurviveAnInterruptedEnrolment() throws {
-        let first = try ClientState.create(scratch.directory, relay: "http://127.0.0.1:1", deviceName: "phone", entropy: SystemEntropy()).1.identityKey
+        let first = try ClientState.create(scratch.directory, relay: "http://127.0.0.1:1", deviceName: "phone", entropy: SystemEntropy()).1
+            .identityKey
         #expect(throws: ClientError.notEnrolled(path: scratch.directory.path)) { try ClientState.open(scratch.directory) }
-        let second = try ClientState.create(scratch.directory, relay: "http://127.0.0.1:2", deviceName: "phone", entropy: SystemEntropy()).1.identityKey
+        let second = try ClientState.create(scratch.directory, relay: "http://127.0.0.1:2", deviceName: "phone", entropy: SystemEntropy()).1
+            .identityKey
         #expect(first == second)
         _ = try enrolled()
         #expect(throws: ClientError.alreadyEnrolled(path: scratch.directory.path)) { try create() }
@@ -109,7 +112,9 @@ private func mode(_ path: String) throws -> Int {
 
     @Test func missingDirectory() {
         #expect(throws: ClientError.notEnrolled(path: scratch.directory.path)) { try ClientState.open(scratch.directory) }
-        #expect(throws: ClientError.self) { try ClientState.create(StateDirectory(scratch.path + "/a/b"), relay: "", deviceName: "", entropy: SystemEntropy()) }
+        #expect(throws: ClientError.self) {
+            try ClientState.create(StateDirectory(scratch.path + "/a/b"), relay: "", deviceName: "", entropy: SystemEntropy())
+        }
     }
 
     // MARK: Outbox
@@ -188,7 +193,9 @@ private func mode(_ path: String) throws -> Int {
         let account = try #require(try state.account())
         func send(_ seq: UInt64) throws {
             let id = try state.enqueue("own", to: "bob", writtenAt: Timestamp(milliseconds: 5))
-            try state.storeSent(id, SentPlace(chat: ChatID(5), clientMessageID: seq, message: MessageID(seq), chatSeq: seq, sentAt: Timestamp(milliseconds: 6)), by: account)
+            try state.storeSent(
+                id, SentPlace(chat: ChatID(5), clientMessageID: seq, message: MessageID(seq), chatSeq: seq, sentAt: Timestamp(milliseconds: 6)),
+                by: account)
         }
         try state.transaction {
             _ = try state.storeReceived(received(1), mailboxSeq: 1)
@@ -296,7 +303,8 @@ private func mode(_ path: String) throws -> Int {
     }
 
     /// Bytes survive as they are: the text comes back scalar for scalar.
-    @Test(arguments: ["", "e\u{301} é", "\u{0}between", "שלום\u{200f} عالم", "👩‍👩‍👧‍👦🏳️‍🌈", "line\nfeed\ttab", "\u{FEFF}mark"]) func texts(text: String) throws {
+    @Test(arguments: ["", "e\u{301} é", "\u{0}between", "שלום\u{200f} عالم", "👩‍👩‍👧‍👦🏳️‍🌈", "line\nfeed\ttab", "\u{FEFF}mark"]) func texts(text: String) throws
+    {
         let state = try enrolled()
         try state.transaction { _ = try state.storeReceived(received(1, text: text), mailboxSeq: 1) }
         let stored = try #require(try state.history().first?.text)

@@ -11,7 +11,9 @@ import Testing
         #expect(try InviteLink("http://[::1]:80/enrol/#x").endpoint == .tcp(host: "::1", port: 80))
     }
 
-    @Test(arguments: ["", "#", "http://host/enrol", "http://host/enrol#", "http://host/#code", "ftp://host/enrol#code", "http:///enrol#code", "http://h/enrol#a b"])
+    @Test(arguments: [
+        "", "#", "http://host/enrol", "http://host/enrol#", "http://host/#code", "ftp://host/enrol#code", "http:///enrol#code", "http://h/enrol#a b",
+    ])
     func refuses(text: String) {
         #expect {
             _ = try InviteLink(text)

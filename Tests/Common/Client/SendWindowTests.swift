@@ -4,7 +4,9 @@ import Testing
 
 private typealias Sealed = SendWindow.Sealed
 
-private func sealed(_ row: Int64, chat: UInt64 = 1, _ id: UInt64) -> SendWindow.Sealed { SendWindow.Sealed(row: row, chat: ChatID(chat), clientMessageID: id) }
+private func sealed(_ row: Int64, chat: UInt64 = 1, _ id: UInt64) -> SendWindow.Sealed {
+    SendWindow.Sealed(row: row, chat: ChatID(chat), clientMessageID: id)
+}
 
 @Suite struct SendWindowTests {
     @Test func sendsInOrderUpToTheLimit() {

@@ -16,7 +16,9 @@ import Testing
         bob = try vectors.secrets("bob")
     }
 
-    func open(_ body: [UInt8], _ key: [UInt8], _ header: EnvelopeHeader, identity: [UInt8]? = nil, by device: DeviceSecrets? = nil) throws(CryptoError) -> [UInt8] {
+    func open(_ body: [UInt8], _ key: [UInt8], _ header: EnvelopeHeader, identity: [UInt8]? = nil, by device: DeviceSecrets? = nil)
+        throws(CryptoError) -> [UInt8]
+    {
         try EnvelopeV1.open(body: body, wrappedKey: key, header: header, device: device ?? bob, senderIdentityKey: identity ?? alice.identityKey)
     }
 
@@ -131,7 +133,9 @@ import Testing
         #expect(throws: CryptoError.malformed("the body's length is none of the size classes")) {
             try openForged([UInt8](repeating: 0x80, count: 129))
         }
-        #expect(throws: CryptoError.malformed("the body's length is none of the size classes")) { try openForged([UInt8](repeating: 0x80, count: 64)) }
+        #expect(throws: CryptoError.malformed("the body's length is none of the size classes")) {
+            try openForged([UInt8](repeating: 0x80, count: 64))
+        }
     }
 
     @Test func unknownCompression() throws {
@@ -166,11 +170,13 @@ import Testing
         [UInt8](repeating: 0, count: 32),
         [1] + [UInt8](repeating: 0, count: 31),
         [
-            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd,
+            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32, 0xb1,
+            0xfd,
             0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
         ],
         [
-            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e, 0x86,
+            0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1, 0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c, 0x8e,
+            0x86,
             0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57,
         ],
         [0xec] + [UInt8](repeating: 0xff, count: 30) + [0x7f],
@@ -183,7 +189,8 @@ import Testing
         let signature = alice.sign(Signing.agreementMessage(agreementKey: point))
         #expect(!Signing.verifyAgreement(identityKey: alice.identityKey, agreementKey: point, signature: signature))
         #expect(throws: CryptoError.malformed("an agreement key is of low order")) {
-            try EnvelopeV1.seal([1], header: vectors.header("short"), sender: alice, recipients: [(UserID(1), DeviceID(1), point)], entropy: SystemEntropy())
+            try EnvelopeV1.seal(
+                [1], header: vectors.header("short"), sender: alice, recipients: [(UserID(1), DeviceID(1), point)], entropy: SystemEntropy())
         }
         var body = vectors["short.body"]
         body.replaceSubrange(1..<33, with: point)
@@ -200,7 +207,8 @@ import Testing
             #expect(throws: CryptoError.self) { try DeviceSecrets(identitySeed: bytes, agreementSecret: keys.agreementKey) }
             #expect(throws: CryptoError.self) { try DeviceSecrets(identitySeed: keys.agreementKey, agreementSecret: bytes) }
             #expect(throws: CryptoError.malformed("an agreement key has 32 bytes")) {
-                try EnvelopeV1.seal([1], header: vectors.header("short"), sender: alice, recipients: [(UserID(1), DeviceID(1), bytes)], entropy: SystemEntropy())
+                try EnvelopeV1.seal(
+                    [1], header: vectors.header("short"), sender: alice, recipients: [(UserID(1), DeviceID(1), bytes)], entropy: SystemEntropy())
             }
         }
     }
@@ -237,7 +245,8 @@ import Testing
                     body: sealed.body, wrappedKey: key.key, header: header, device: device, senderIdentityKey: devices[0].identityKey)
                 #expect(opened == content, "round \(round)")
                 #expect(throws: CryptoError.openFailed) {
-                    try EnvelopeV1.open(body: sealed.body, wrappedKey: key.key, header: header, device: stranger, senderIdentityKey: devices[0].identityKey)
+                    try EnvelopeV1.open(
+                        body: sealed.body, wrappedKey: key.key, header: header, device: stranger, senderIdentityKey: devices[0].identityKey)
                 }
             }
             var changed = sealed.body

@@ -35,7 +35,8 @@ struct ClientHistoryCommand: AsyncParsableCommand {
                 chat = try state.chat(with: name)
                 guard chat != nil else {
                     throw ControlError(
-                        .notFound, "this device has no chat with \(name)", hint: "`chatctl client status --state \(client.directory.path)` lists the chats")
+                        .notFound, "this device has no chat with \(name)",
+                        hint: "`chatctl client status --state \(client.directory.path)` lists the chats")
                 }
             }
             let entries = try state.history(chat: chat)
@@ -44,7 +45,9 @@ struct ClientHistoryCommand: AsyncParsableCommand {
                 for entry in entries {
                     if let text = entry.text { StandardOutput.write(text + "\n") } else { unreadable += 1 }
                 }
-                if unreadable > 0 { Talk.say("\(Figures.number(unreadable, "message")) cannot be read and \(unreadable == 1 ? "is" : "are") left out") }
+                if unreadable > 0 {
+                    Talk.say("\(Figures.number(unreadable, "message")) cannot be read and \(unreadable == 1 ? "is" : "are") left out")
+                }
                 return
             }
             let report = Report(messages: entries.map { MessageReport($0) })

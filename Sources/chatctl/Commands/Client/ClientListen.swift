@@ -63,6 +63,7 @@ private final class ListenPrinter: Sendable {
     private struct State {
         var printed = 0
         var offline = false
+        var beforeEnrolment = 0
         var failure: ControlError?
     }
     private let output: Output
@@ -93,6 +94,8 @@ private final class ListenPrinter: Sendable {
             } catch {
                 state.withLock { $0.failure = error }
             }
+        case .unreadable(let entry) where entry.problem == HistoryEntry.beforeEnrolment:
+            state.withLock { $0.beforeEnrolment += 1 }
         case .unreadable(let entry):
             Talk.say("a message of \(entry.senderName ?? "somebody") cannot be read: \(entry.problem ?? "unknown")")
         case .dead(let letter):
@@ -110,7 +113,13 @@ private final class ListenPrinter: Sendable {
                 return !state.offline
             }
             if first { Talk.say("\(error.description); trying again") }
-        case .caughtUp, .sent, .receipt, .ended: break
+        case .caughtUp:
+            let older = state.withLock { state in
+                defer { state.beforeEnrolment = 0 }
+                return state.beforeEnrolment
+            }
+            if older > 0 { Talk.say("\(Figures.number(older, "message")) cannot be read: \(HistoryEntry.beforeEnrolment)") }
+        case .sent, .receipt, .ended: break
         }
     }
 }

@@ -83,10 +83,10 @@ struct ClientSendCommand: AsyncParsableCommand {
             if good > 0 { page.line("\(Figures.number(good, "message")) to \(to): \(wait.rawValue).", .good) }
         }
         guard let first = dead.first else { return }
+        let what = ids.count == 1 ? "the message to \(to) was" : "\(dead.count) of \(Figures.number(ids.count, "message")) to \(to) were"
         throw ControlError(
-            .failed,
-            "\(dead.count) of \(Figures.number(ids.count, "message")) to \(to) \(dead.count == 1 ? "was" : "were") not accepted: \(first.reason) (\(first.code))",
-            hint: "they are kept: chatctl client outbox --state \(client.directory.path) lists them, --retry-dead tries again")
+            .failed, "\(what) not accepted: \(first.reason) (\(first.code))",
+            hint: "kept as a dead letter: chatctl client outbox --state \(client.directory.path) lists them, --retry-dead tries again")
     }
 }
 
@@ -150,7 +150,8 @@ enum LineReader {
         while !rest.isEmpty {
             let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
             guard let line = String(validating: rest[..<end], as: UTF8.self) else {
-                throw ControlError(.badRequest, "line \(lines.count + 1) of \(name(path)) is not UTF-8", hint: "convert the text first, for instance with iconv")
+                throw ControlError(
+                    .badRequest, "line \(lines.count + 1) of \(name(path)) is not UTF-8", hint: "convert the text first, for instance with iconv")
             }
             lines.append(line)
             guard lines.count <= Limits.clientOutbox else {

@@ -63,13 +63,15 @@ struct ClientStatusCommand: AsyncParsableCommand {
                 page.blank()
                 page.table(
                     [
-                        "CHAT WITH", Page.Column("MESSAGES", .right), Page.Column("SENT", .right), Page.Column("DELIVERED", .right), Page.Column("READ", .right),
+                        "CHAT WITH", Page.Column("MESSAGES", .right), Page.Column("SENT", .right), Page.Column("DELIVERED", .right),
+                        Page.Column("READ", .right),
                         Page.Column("MISSING", .right), "CHAT",
                     ],
                     report.chats.map { chat in
                         [
                             Cell(chat.with ?? "", .strong), Cell(Figures.count(chat.messages)), Cell(Figures.count(chat.sent)),
-                            Cell(Figures.count(chat.delivered)), Cell(Figures.count(chat.read)), Cell(Figures.count(chat.missing), chat.missing > 0 ? .bad : .plain),
+                            Cell(Figures.count(chat.delivered)), Cell(Figures.count(chat.read)),
+                            Cell(Figures.count(chat.missing), chat.missing > 0 ? .bad : .plain),
                             Cell(chat.chat.description, .faint),
                         ]
                     })

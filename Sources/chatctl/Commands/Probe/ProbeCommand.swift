@@ -22,10 +22,15 @@ struct ProbeCommand: AsyncParsableCommand {
             page.table(
                 ["STEP", Page.Column("TIME", .right), "RESULT"],
                 report.steps.map { step in
-                    [Cell(step.step), Cell("\(Figures.decimal(step.milliseconds, digits: 1)) ms"), step.error == nil ? Cell("ok", .good) : Cell("failed", .bad)]
+                    [
+                        Cell(step.step), Cell("\(Figures.decimal(step.milliseconds, digits: 1)) ms"),
+                        step.error == nil ? Cell("ok", .good) : Cell("failed", .bad),
+                    ]
                 })
             page.blank()
-            if report.ok { page.line("The relay works: \(Figures.decimal(report.steps.reduce(0) { $0 + $1.milliseconds }, digits: 0)) ms in all.", .good) }
+            if report.ok {
+                page.line("The relay works: \(Figures.decimal(report.steps.reduce(0) { $0 + $1.milliseconds }, digits: 0)) ms in all.", .good)
+            }
         }
         guard let failure = run.failure else { return }
         throw failure

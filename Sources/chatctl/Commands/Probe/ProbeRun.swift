@@ -76,7 +76,8 @@ final class ProbeRun {
         try await step("enrol two devices") {
             for (name, link) in zip(["a", "b"], links) {
                 let state = StateDirectory("\(directory)/\(name)")
-                _ = try await Enrolment.enrol(link: try InviteLink(link), deviceName: "probe", directory: state, group: MultiThreadedEventLoopGroup.singleton)
+                _ = try await Enrolment.enrol(
+                    link: try InviteLink(link), deviceName: "probe", directory: state, group: MultiThreadedEventLoopGroup.singleton)
                 states.append(state)
             }
         }
