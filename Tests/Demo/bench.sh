@@ -27,9 +27,9 @@ while read -r pairs size rate seconds; do
     fi
     reply=$(chatctl bench "${options[@]}" --json)
     get() { field "$1" <<<"$reply"; }
-    printf '%6d %7d %10s %11.0f %8s %8s %8s %8.1f %7.1f %9.1f %6d %8d\n' "$pairs" "$size" "$load" "$(get messagesPerSecond)" \
+    printf '%6d %7d %10s %11.0f %8s %8s %8s %8.1f %7.1f %9s %6d %8d\n' "$pairs" "$size" "$load" "$(get messagesPerSecond)" \
         "$(ms "$(get p50Microseconds)")" "$(ms "$(get p99Microseconds)")" "$(ms "$(get p999Microseconds)")" "$(get cpuMicrosecondsPerMessage)" \
-        "$(get commandsPerCommit)" "$(awk -v b="$(get residentBytesPerConnection)" 'BEGIN { print b / 1024 }')" "$(get lost)" "$(get doubled)"
+        "$(get commandsPerCommit)" "$(get residentBytesPerConnection | awk '{ printf "%.1f", $1 / 1024 }')" "$(get lost)" "$(get doubled)"
 done <<SET
 1 256 0 5
 8 256 0 5

@@ -40,7 +40,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
         let run = BenchRun(control: global.control, pairs: pairs, bodyBytes: size, rate: rate, seconds: seconds, url: url)
-        let report = try await run.run()
+        let report = try await translatingClientErrors { try await run.run() }
         try global.output.show(report) { page in
             page.pairs([
                 ("pairs", Cell(Figures.count(report.pairs))),
@@ -54,7 +54,7 @@ struct BenchCommand: AsyncParsableCommand {
                 ("relay CPU", Cell("\(Figures.decimal(report.cpuMicrosecondsPerMessage, digits: 1)) µs a delivered message", .strong)),
                 ("batch", Cell("\(Figures.decimal(report.commandsPerCommit, digits: 1)) commands a commit")),
                 ("relay memory", Cell(Figures.bytes(report.residentBytes))),
-                ("a connection", Cell(Figures.bytes(report.residentBytesPerConnection))),
+                ("a connection", Cell(report.residentBytesPerConnection.map { Figures.bytes($0) } ?? "-")),
                 ("lost", Cell(Figures.count(report.lost), report.lost == 0 ? .good : .bad)),
                 ("doubled", Cell(Figures.count(report.doubled), report.doubled == 0 ? .good : .bad)),
                 ("refused", Cell(Figures.count(report.refused), report.refused == 0 ? .good : .bad)),
@@ -87,8 +87,8 @@ struct BenchReport: Codable, Sendable {
     var commandsPerCommit: Double
     /// Of the relay, at the end of the load.
     var residentBytes: Int
-    /// What the connections added while idle.
-    var residentBytesPerConnection: Int
+    /// What each connection added while idle; absent with one pair, which cannot show it.
+    var residentBytesPerConnection: Int?
     /// Accepted and not delivered within ``BenchRun/drainSeconds`` of the end.
     var lost: Int
     var doubled: Int

@@ -1,14 +1,13 @@
 import FoundationEssentials
 import Histogram
 import NIOCore
-import NIOHTTP1
 import NIOPosix
+import RelayClient
 import RelayControl
 import RelayCrypto
 import RelayHTTP
 import RelayModel
 import RelayWire
-import SwiftProtobuf
 
 /// One measurement: adds users, connects their devices, sends, counts, and removes the users again.
 ///
@@ -56,27 +55,27 @@ struct BenchRun {
     }
 
     private func measure(_ endpoint: Endpoint, _ group: MultiThreadedEventLoopGroup, _ names: [String]) async throws -> BenchReport {
-        let http = HTTPClient(endpoint: endpoint, group: group)
+        let api = RelayAPI(endpoint: endpoint, group: group)
         var boxes: [NIOLoopBoundBox<BenchPair>] = []
         var devices: [(sender: Device, receiver: Device)] = []
         for index in 0..<pairs {
             Talk.progress("adding pair \(index + 1) of \(pairs)")
-            let sender = try await enrol(names[2 * index], http)
-            let receiver = try await enrol(names[2 * index + 1], http)
-            var request = Relay_V1_OpenChatRequest()
-            request.userID = receiver.user.rawValue
-            let chat: Relay_V1_Chat = try await post("/v1/chats", request, http, token: sender.token)
+            let sender = try await enrol(names[2 * index], api)
+            let receiver = try await enrol(names[2 * index + 1], api)
+            let chat = try await api.openChat(with: receiver.user, token: sender.token)
             let loop = group.next()
             let pair = BenchPair(loop: loop, chat: ChatID(chat.chatID), keys: keys([sender, receiver]), bodyBytes: bodyBytes)
             boxes.append(.makeBoxSendingValue(pair, eventLoop: loop))
             devices.append((sender, receiver))
         }
-        await http.close()
+        await api.close()
 
-        let before = try await control.call(Status())
+        // The first pair makes the relay allocate what all connections share; only the others show what one costs.
+        var before: Status.Reply?
         for (box, pair) in zip(boxes, devices) {
             try await connect(pair.sender, sends: true, box, endpoint)
             try await connect(pair.receiver, sends: false, box, endpoint)
+            if before == nil { before = try await control.call(Status()) }
         }
         let connected = try await control.call(Status())
 
@@ -115,33 +114,17 @@ struct BenchRun {
             cpuMicrosecondsPerMessage: Double(after.cpuMicroseconds - connected.cpuMicroseconds) / Double(messages),
             commandsPerCommit: Double(after.commandsApplied - connected.commandsApplied) / Double(max(1, after.commits - connected.commits)),
             residentBytes: after.residentBytes,
-            residentBytesPerConnection: max(0, connected.residentBytes - before.residentBytes) / (2 * pairs),
+            residentBytesPerConnection: before.flatMap { pairs > 1 ? max(0, connected.residentBytes - $0.residentBytes) / (2 * (pairs - 1)) : nil },
             lost: total.accepted - total.delivered, doubled: total.doubled, refused: total.refused)
     }
 
     /// Adds a user and enrols their only device.
-    private func enrol(_ name: String, _ http: HTTPClient) async throws -> Device {
+    private func enrol(_ name: String, _ api: RelayAPI) async throws -> Device {
         let added = try await control.call(UserAdd(user: name))
         let secrets = DeviceSecrets.generate(SystemEntropy())
-        let published = secrets.publicKeys
-        var request = Relay_V1_EnrolRequest()
-        request.inviteCode = added.invite.code
-        request.deviceName = "bench"
-        request.keys = .with {
-            $0.identityKey = Data(published.identityKey)
-            $0.agreementKey = Data(published.agreementKey)
-            $0.agreementSignature = Data(published.agreementSignature)
-        }
-        let enrolled: Relay_V1_EnrolReply = try await post("/v1/enrol", request, http)
+        let enrolled = try await api.enrol(code: added.invite.code, deviceName: "bench", secrets: secrets)
         let device = DeviceID(enrolled.deviceID)
-        var ask = Relay_V1_ChallengeRequest()
-        ask.deviceID = device.rawValue
-        let challenge: Relay_V1_ChallengeReply = try await post("/v1/auth/challenge", ask, http)
-        var answer = Relay_V1_TokenRequest()
-        answer.deviceID = device.rawValue
-        answer.challenge = challenge.challenge
-        answer.signature = Data(secrets.sign(Signing.authenticationMessage(device: device, challenge: Array(challenge.challenge))))
-        let token: Relay_V1_TokenReply = try await post("/v1/auth/token", answer, http)
+        let token = try await api.token(device: device, secrets: secrets)
         return Device(user: UserID(enrolled.userID), id: device, token: token.token)
     }
 
@@ -174,20 +157,6 @@ struct BenchRun {
         } catch {
             throw ControlError(.failed, "a device cannot connect: \(error)", hint: "chatctl status shows where the relay listens")
         }
-    }
-
-    private func post<Request: Message, Reply: Message>(
-        _ path: String, _ request: Request, _ http: HTTPClient, token: String? = nil
-    ) async throws -> Reply {
-        var headers = [("Content-Type", "application/x-protobuf"), ("Accept", "application/x-protobuf")]
-        if let token { headers.append(("Authorization", "Bearer \(token)")) }
-        let body: [UInt8] = try request.serializedBytes()
-        let reply = try await http.request(.POST, path, headers: headers, body: body)
-        guard (200..<300).contains(reply.status) else {
-            let error = try? Relay_V1_Error(serializedBytes: reply.body)
-            throw ControlError(.failed, "\(path) was refused with status \(reply.status): \(error?.message ?? "")", hint: error?.hint)
-        }
-        return try Reply(serializedBytes: reply.body)
     }
 
     /// Removes those of the users that were added.
