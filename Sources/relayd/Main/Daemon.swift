@@ -78,7 +78,7 @@ struct Daemon {
             services: [
                 .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
-                .init(service: gateway, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: reloader),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
         services.maximumGracefulShutdownDuration = Self.stopPatience
