@@ -77,7 +77,9 @@ import Testing
         for (verb, command) in Self.verbs(of: ChatctlCommand.self, path: []) {
             #expect(page.contains(".It Nm Cm \(verb)"), "chatctl \(verb)")
             let help = ChatctlCommand.helpMessage(for: command, columns: 200)
-            for option in help.matches(of: /--([a-z-]+)/).map({ String($0.output.1) }) { #expect(page.contains("Fl -\(option)"), "\(verb) --\(option)") }
+            for option in help.matches(of: /--([a-z-]+)/).map({ String($0.output.1) }) {
+                #expect(page.contains("Fl -\(option)"), "\(verb) --\(option)")
+            }
         }
         for name in ControlOperationName.allCases { #expect(page.contains("/v1/\(name.path)"), "/v1/\(name.path)") }
     }
