@@ -3,6 +3,7 @@
 # scripts that travels between them through an absence and a crash. Exit 0 when every promise held, else 1 and the reason.
 # Usage: demo.sh DIRECTORY-OF-THE-PROGRAMS      (KEEP=1 leaves the relay running)
 set -euo pipefail
+export LC_ALL=C.UTF-8
 
 programs=${1:?usage: demo.sh DIRECTORY-OF-THE-PROGRAMS}
 here=$(cd "$(dirname "$0")" && pwd)

@@ -147,7 +147,10 @@ package final class TestDevice: Sendable {
             lastInChat[entry.chat] = entry.chatSeq
             lastOfSender[entry.senderDevice] = entry.clientMessageID
         }
-        for entry in log.unreadable { found.append("\(name) cannot read message \(entry.message): \(entry.problem ?? "no reason")") }
+        // Identifiers rise with time: what was sent before the device was enrolled has no key for it.
+        for entry in log.unreadable where entry.message.rawValue > account.device.rawValue {
+            found.append("\(name) cannot read message \(entry.message): \(entry.problem ?? "no reason")")
+        }
         return found
     }
 }

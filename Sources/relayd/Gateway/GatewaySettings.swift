@@ -10,6 +10,7 @@ package struct GatewaySettings: Sendable {
     package var devicesPerUser = Limits.devicesPerUser
     /// The relay's version, for `GET /v1/info`.
     package var version: String
+    /// Where clients reach the relay; shown to people who open an invite in a browser.
     package var publicURL: String
 
     package var requestHeadTimeout = Limits.requestHeadTimeout

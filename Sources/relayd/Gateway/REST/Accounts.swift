@@ -52,7 +52,7 @@ extension Routes {
     /// Where an invite link leads when it is opened in a browser. The code is in the link's fragment, which browsers do not send.
     @Sendable func enrolPage(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let text = """
-            This is an invite to a private message relay.
+            This is an invite to the message relay at \(environment.settings.publicURL).
 
             Copy the whole link from the address bar and give it to your client program, for instance:
 
