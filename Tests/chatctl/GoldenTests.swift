@@ -54,14 +54,18 @@ import Testing
         #expect(text == expected, "golden/\(name)")
     }
 
-    @Test func userList() throws { try check("user-list", UserList.Reply(users: [Self.alice, Self.wide], next: "陽子")) { $0.users([Self.alice, Self.wide]) } }
+    @Test func userList() throws {
+        try check("user-list", UserList.Reply(users: [Self.alice, Self.wide], next: "陽子")) { $0.users([Self.alice, Self.wide]) }
+    }
     @Test func userShow() throws { try check("user-show", Self.alice) { $0.user(Self.alice) } }
     @Test func inviteIssued() throws {
         let code = try QRCode.render(Self.invite.link, color: false)
         try check("invite-issued", Self.invite) { $0.issued(Self.invite, code: code) }
     }
     @Test func inviteList() throws { try check("invite-list", Self.invites) { $0.invites(Self.invites.invites) } }
-    @Test func deviceList() throws { try check("device-list", DeviceList.Reply(devices: [Self.phone, Self.evil])) { $0.devices([Self.phone, Self.evil]) } }
+    @Test func deviceList() throws {
+        try check("device-list", DeviceList.Reply(devices: [Self.phone, Self.evil])) { $0.devices([Self.phone, Self.evil]) }
+    }
     @Test func deviceShow() throws { try check("device-show", Self.evil) { $0.device(Self.evil) } }
     @Test func auditList() throws { try check("audit-list", Self.audit) { $0.audit(Self.audit.entries) } }
     @Test func statusPage() throws { try check("status", Self.status) { $0.status(Self.status) } }

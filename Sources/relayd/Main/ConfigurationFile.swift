@@ -70,7 +70,8 @@ struct ConfigurationFile: Sendable {
             let options = ConfigurationOption.all.filter { $0.section == section }
             guard !options.isEmpty else {
                 let isTable = table[section]?.table != nil
-                report(section, "there is no \(isTable ? "section [\(section)]" : "key \(section)")\(suggestion(for: section, sectionsOnly: isTable))")
+                report(
+                    section, "there is no \(isTable ? "section [\(section)]" : "key \(section)")\(suggestion(for: section, sectionsOnly: isTable))")
                 continue
             }
             guard let keys = table[section]?.table else {

@@ -101,7 +101,8 @@ struct ConfigurationOption: Sendable {
     // MARK: Kinds of options
 
     private static func number(
-        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>, _ documentation: [String]
+        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,
+        _ documentation: [String]
     ) -> ConfigurationOption {
         ConfigurationOption(
             section: section, key: key, allowed: "a whole number from \(range.lowerBound) to \(range.upperBound)",

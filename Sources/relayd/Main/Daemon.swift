@@ -55,7 +55,8 @@ struct Daemon {
         let directory: Directory
         do {
             directory = try await Directory(
-                writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: directorySettings, revocations: sending)
+                writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: directorySettings,
+                revocations: sending)
         } catch {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return 1
@@ -78,7 +79,8 @@ struct Daemon {
             services: [
                 .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
-                .init(service: gateway, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(
+                    service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: reloader),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
         services.maximumGracefulShutdownDuration = Self.stopPatience

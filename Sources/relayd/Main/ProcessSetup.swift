@@ -31,7 +31,8 @@ enum ProcessSetup {
         }
         if limit.rlim_cur < descriptorsWanted {
             logger.warning(
-                "few clients can connect: the limit of open files is low; set LimitNOFILE= in the unit file", metadata: ["limit": "\(limit.rlim_cur)"])
+                "few clients can connect: the limit of open files is low; set LimitNOFILE= in the unit file", metadata: ["limit": "\(limit.rlim_cur)"]
+            )
         } else {
             logger.debug("open files", metadata: ["limit": "\(limit.rlim_cur)"])
         }

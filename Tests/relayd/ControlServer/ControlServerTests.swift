@@ -32,7 +32,8 @@ import Testing
             settings: ControlServerSettings(
                 socket: directory.file("c.sock"), access: AccessPolicy(adminGroup: adminGroup, viewGroup: viewGroup), startedAt: clock.now(),
                 listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example"),
-            store: store, directory: users, sending: sending, clock: clock, group: group, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            store: store, directory: users, sending: sending, clock: clock, group: group,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listens.finish() })
         let task = Task { try await server.run() }
         for await _ in listening {}

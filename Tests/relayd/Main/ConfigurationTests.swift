@@ -146,7 +146,10 @@ import Testing
     @Test func noTextCrashesTheParser() {
         let seed = UInt64.random(in: .min ... .max)
         var random = SeededGenerator(seed: seed)
-        let words = ["[listen]", "[store", "]", "address", "=", "\"", "\n", "readers", ".", "3", "'''", "{", "}", "#", "\u{0}", "ä", "true", "[[", "1e9", "\r\n", " ", "\t", "\u{FEFF}", "-", "0x", "[", "1979-05-27", "\"\"\"", "\\u00"]
+        let words = [
+            "[listen]", "[store", "]", "address", "=", "\"", "\n", "readers", ".", "3", "'''", "{", "}", "#", "\u{0}", "ä", "true", "[[", "1e9",
+            "\r\n", " ", "\t", "\u{FEFF}", "-", "0x", "[", "1979-05-27", "\"\"\"", "\\u00",
+        ]
         for _ in 0..<3000 {
             let text = (0..<Int.random(in: 0...12, using: &random)).map { _ in words[Int.random(in: 0..<words.count, using: &random)] }.joined()
             for problem in problems(text) { #expect(problem.hasPrefix("relayd.toml"), "seed \(seed)") }

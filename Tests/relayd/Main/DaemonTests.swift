@@ -40,6 +40,18 @@ import Testing
         await relay.terminate()
     }
 
+    @Test func anAddressInUseIsNamed() async throws {
+        let relay = try RelayProcess()
+        try await relay.start()
+        let directory = try TemporaryDirectory()
+        let text = try String(contentsOfFile: relay.configurationPath, encoding: .utf8).replacing(relay.directory.path, with: directory.path)
+        try text.write(toFile: directory.file("other.toml"), atomically: false, encoding: .utf8)
+        let second = try await Subprocess.run(Programs.relayd, ["--config", directory.file("other.toml")])
+        #expect(second.0 == .exited(1))
+        #expect(second.2.contains("another program listens on 127.0.0.1:\(relay.port) already"))
+        await relay.terminate()
+    }
+
     @Test func aSocketLeftByACrashIsReplaced() async throws {
         let relay = try RelayProcess()
         try await relay.start()

@@ -9,7 +9,8 @@ extension Page {
             users.map { user in
                 [
                     Cell(user.name, .strong), Cell(user.displayName ?? ""), "\(user.devices.count)",
-                    "\(user.devices.count { $0.online })", "\(user.openInvites)", Cell(Figures.time(user.createdAt)), Cell(user.id.description, .faint),
+                    "\(user.devices.count { $0.online })", "\(user.openInvites)", Cell(Figures.time(user.createdAt)),
+                    Cell(user.id.description, .faint),
                 ]
             })
     }
@@ -31,7 +32,8 @@ extension Page {
             ["DEVICE", "USER", "NAME", "STATE", Column("PENDING", .right), "ENROLLED", "FINGERPRINT"],
             devices.map { device in
                 [
-                    Cell(device.id.description), Cell(device.user, .strong), Cell(device.name), state(of: device), Cell(Figures.count(device.pending)),
+                    Cell(device.id.description), Cell(device.user, .strong), Cell(device.name), state(of: device),
+                    Cell(Figures.count(device.pending)),
                     Cell(Figures.time(device.createdAt)), Cell(device.fingerprint, .faint),
                 ]
             })
