@@ -179,6 +179,17 @@ package final class ClientState {
         return changed
     }
 
+    /// A device that its user has no more; nothing is sealed for it. One that is known stays as it is.
+    func storeFormer(_ device: KnownDevice) throws {
+        try run("INSERT OR IGNORE INTO devices VALUES (?, ?, ?, ?, ?, 0)") {
+            $0.bind(1, device.id.rawValue)
+            $0.bind(2, device.user.rawValue)
+            $0.bind(3, device.name)
+            $0.bind(4, device.identityKey)
+            $0.bind(5, device.agreementKey)
+        }
+    }
+
     private static let deviceColumns = "SELECT id, user_id, name, identity_key, agreement_key, active FROM devices"
 
     private func knownDevice(_ row: Statement) -> KnownDevice {

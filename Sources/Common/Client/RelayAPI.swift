@@ -102,6 +102,11 @@ package struct RelayAPI: Sendable {
         try await call(.GET, "/v1/users/\(id)", token: token)
     }
 
+    /// A device's keys, also when it was revoked.
+    package func device(_ id: DeviceID, token: String) async throws(ClientError) -> Relay_V1_Device {
+        try await call(.GET, "/v1/devices/\(id)", token: token)
+    }
+
     package func openChat(with user: UserID, token: String) async throws(ClientError) -> Relay_V1_Chat {
         var request = Relay_V1_OpenChatRequest()
         request.userID = user.rawValue

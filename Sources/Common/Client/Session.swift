@@ -263,6 +263,13 @@ package actor Session {
         case 4409:
             failure = .replaced
             return (.replaced, nil)
+        case 4410:
+            let error = ClientError.refused(
+                Refusal(
+                    code: "cursor_ahead", message: "the relay has less than this device received: it was set back to an older state",
+                    hint: "ask the operator; to go on, enrol again in another directory (the history here stays readable)"))
+            failure = error
+            return (error, nil)
         default:
             return (failure ?? .unreachable(text), nil)
         }
@@ -783,6 +790,21 @@ package actor Session {
         knownRecipients[id] = nil
     }
 
+    /// Stores a device that is in no chat's list any more: its keys open what it sent before it was revoked.
+    private func store(_ device: Relay_V1_Device) throws(ClientError) {
+        let (identity, agreement) = (Array(device.keys.identityKey), Array(device.keys.agreementKey))
+        guard device.deviceID > 0, device.userID > 0,
+            Signing.verifyAgreement(identityKey: identity, agreementKey: agreement, signature: Array(device.keys.agreementSignature))
+        else { return }
+        let state = try working()
+        try state.transaction {
+            try state.storeFormer(
+                KnownDevice(
+                    id: DeviceID(device.deviceID), user: UserID(device.userID), name: device.name, identityKey: identity, agreementKey: agreement,
+                    active: false))
+        }
+    }
+
     /// Gives what is wrong with the user's devices.
     private func store(_ user: Relay_V1_User, _ state: ClientState) throws -> (code: String, reason: String)? {
         var devices: [KnownDevice] = []
@@ -900,9 +922,7 @@ package actor Session {
                 } catch { try ignoreRefusal(error) }
                 if try working().transaction({ try working().device(lookup.device) }) == nil {
                     do throws(ClientError) {
-                        let user = try await api.user(lookup.user, token: try await currentToken())
-                        let state = try working()
-                        _ = try state.transaction { try store(user, state) }
+                        try store(try await api.device(lookup.device, token: try await currentToken()))
                     } catch { try ignoreRefusal(error) }
                 }
             } catch {
