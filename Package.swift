@@ -129,14 +129,6 @@ let package = Package(
         .executableTarget(
             name: "chatctl", dependencies: ["ChatctlCommands"], path: "Sources/chatctl/Main", swiftSettings: strict),
 
-        // Tests mirror the folders. Support starts the real programs for the others.
-        .target(
-            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support",
-            swiftSettings: strict),
-        tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
-        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-        tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         // Tests mirror the folders.
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
@@ -162,8 +154,6 @@ let package = Package(
         tests(
             "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayClient", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser],
             exclude: ["golden"]),
-        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage"]),
-            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser], exclude: ["golden"]),
 
         // Across the modules. Support starts the real programs for the others.
         .target(
