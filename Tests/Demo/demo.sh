@@ -42,7 +42,7 @@ received() { wc -l <"$work/$1.received"; }
 listen() {
     local device=$1
     shift
-    chatctl client listen --state "$work/$device" --json "$@" >>"$work/$device.received" 2>>"$work/$device.errors" &
+    "$programs/chatctl" client listen --state "$work/$device" --json "$@" >>"$work/$device.received" 2>>"$work/$device.errors" &
     listeners+=($!)
     listener=$!
 }
@@ -94,7 +94,7 @@ kill "$bob" 2>/dev/null || true
 wait "$bob" 2>/dev/null || true
 say "  bob.phone goes offline"
 
-chatctl client send --state "$work/alice.phone" --to bob --file "$work/part2" --wait sent >"$work/send.output" 2>&1 &
+"$programs/chatctl" client send --state "$work/alice.phone" --to bob --file "$work/part2" --wait sent >"$work/send.output" 2>&1 &
 sender=$!
 wait_for alice.laptop "$kill_at"
 kill -9 "$relay"

@@ -57,6 +57,7 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .tooLarge: 1009
         case .internal: 1011
         case .restarting: 1012
+        case .overloaded: 1013
         case .deviceRevoked: 4403
         case .timeout: 4408
         case .replaced: 4409

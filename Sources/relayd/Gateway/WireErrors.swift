@@ -102,6 +102,7 @@ extension StreamEnd {
         case .replaced: .replaced
         case .restarting: .restarting
         case .cursorAhead: .cursorAhead
+        case .overloaded: .overloaded
         case .storeFailed: .internal
         }
     }

@@ -35,6 +35,8 @@ package enum StreamEnd: Sendable {
     case restarting
     /// The device says it has more than its mailbox ever held.
     case cursorAhead
+    /// The writer's inbox is full. A later send of the connection must not overtake the one that was refused.
+    case overloaded
     /// The store failed; nothing can be acknowledged any more.
     case storeFailed
 }

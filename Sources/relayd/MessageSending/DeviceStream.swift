@@ -63,7 +63,9 @@ package final class DeviceStream {
             }
         } catch {
             switch error {
-            case .overloaded: sink.answer(request, .overloaded)
+            case .overloaded:
+                sink.answer(request, .overloaded)
+                close(.overloaded)
             case .stopping: close(.restarting)
             case .storeFailed: close(.storeFailed)
             }
@@ -167,7 +169,7 @@ package final class DeviceStream {
             sink.push(outgoingReceipts)
             outgoingReceipts = []
         }
-        if let seq = caughtUp {
+        if let seq = caughtUp, case .live = receiptSync {
             sink.caughtUp(seq)
             caughtUp = nil
         }

@@ -98,14 +98,20 @@ private func send(_ chat: Relay_V1_Chat, _ number: UInt64, _ body: [UInt8], requ
         }
     }
 
-    @Test func theEndOfATokenEndsTheConnection() async throws {
+    /// Revocation ends a connection; the end of the token that opened it does not.
+    @Test func aConnectionOutlivesItsToken() async throws {
         try await RunningGateway.run { relay, _ in
-            let alice = try await relay.addUser("alice")
-            // The gateway's timer runs from the clock's time when the connection began, so it is short.
-            relay.clock.advance(by: Limits.tokenLifetime - .milliseconds(50))
-            let connection = try await relay.connect(alice)
-            #expect(await connection.closeCode() == 4401)
-            #expect(await connection.event() == nil)
+            let connection = try await relay.connect(try await relay.addUser("alice"))
+            relay.clock.advance(by: Limits.tokenLifetime + .seconds(1))
+            try connection.send(.ping(1))
+            _ = try await connection.frame { $0.requestID == 1 }
+        }
+    }
+
+    @Test func aCursorAheadOfTheMailboxIsRefused() async throws {
+        try await RunningGateway.run { relay, _ in
+            let connection = try await relay.connect(try await relay.addUser("alice"), query: "?cursor=7")
+            #expect(await connection.closeCode() == 4410)
         }
     }
 
