@@ -32,7 +32,7 @@ struct StreamState: ~Copyable {
     private let user: UserID
     private let device: DeviceID
     private var phase = Phase.starting
-    private var window = CircularBuffer<Passed>()
+    private var window = CircularBuffer<Passed>(initialCapacity: 1)
     private var pushedInWindow = 0
     /// Everything up to here is safe on the device.
     private(set) var cursor: UInt64 = 0
@@ -129,6 +129,8 @@ struct StreamState: ~Copyable {
                 delivered.append(ChatPosition(chat: first.chat, seq: first.chatSeq))
             }
         }
+        // An idle connection keeps nothing of its busiest moment.
+        if window.isEmpty, window.capacity > 16 { window = CircularBuffer(initialCapacity: 1) }
         continueDraining(&actions, writable: writable)
         return actions
     }
