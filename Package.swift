@@ -157,7 +157,8 @@ let package = Package(
 
         // Across the modules. Support starts the real programs for the others.
         .target(
-            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support", swiftSettings: strict),
+            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support",
+            swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
         tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
         tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayClient"]),

@@ -63,8 +63,11 @@ import Testing
                 Case(method: "GET", path: "/v1/chats/abc", headers: bearer, status: 400, code: "malformed"),
                 Case(method: "GET", path: "/v1/no/such/path", headers: bearer, status: 404, code: "not_found"),
                 Case(method: "DELETE", path: "/v1/chats", headers: bearer, status: 405, code: "method_not_allowed"),
-                Case(path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: text("{\"userId\": \"\(alice.user)\"}"), status: 400, code: "chat_with_self"),
-                Case(path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: text("{\"userId\": \"4242\"}"), status: 404, code: "user_unknown"),
+                Case(
+                    path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: text("{\"userId\": \"\(alice.user)\"}"), status: 400,
+                    code: "chat_with_self"),
+                Case(
+                    path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: text("{\"userId\": \"4242\"}"), status: 404, code: "user_unknown"),
                 Case(path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: text("{\"userId\": "), status: 400, code: "malformed"),
                 Case(path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: text("[]"), status: 400, code: "malformed"),
                 Case(path: "/v1/chats", headers: bearer.merging(json) { $1 }, body: [0x22, 0xff, 0xfe, 0x22], status: 400, code: "malformed"),
@@ -81,7 +84,8 @@ import Testing
                 Case(path: "/v1/enrol", headers: json, body: text("{\"inviteCode\": \"\(code)\"}"), status: 400, code: "malformed"),
                 Case(path: "/v1/enrol", headers: json, body: [UInt8](repeating: 0x20, count: 100_000), status: 413, code: "too_large"),
                 Case(
-                    path: "/v1/auth/token", headers: json, body: text("{\"deviceId\": \"\(alice.id)\", \"challenge\": \"AAAA\", \"signature\": \"AAAA\"}"),
+                    path: "/v1/auth/token", headers: json,
+                    body: text("{\"deviceId\": \"\(alice.id)\", \"challenge\": \"AAAA\", \"signature\": \"AAAA\"}"),
                     status: 401, code: "challenge_expired"),
                 Case(method: "GET", path: "/v1/connect", headers: bearer, status: 426, code: "upgrade_required"),
             ]
@@ -281,7 +285,10 @@ import Testing
         let alice = try await bench.device("alice")
         let port = bench.relay.port
         try await blocking {
-            let heads = ["", "G", "GET /v1/connect HTTP/1.1\r\n", "GET /v1/connect HTTP/1.1\r\nHost: relay\r\nX-Slow: ", "\r\n", "POST /v1/enrol HTTP/1.1\r\nHost"]
+            let heads = [
+                "", "G", "GET /v1/connect HTTP/1.1\r\n", "GET /v1/connect HTTP/1.1\r\nHost: relay\r\nX-Slow: ", "\r\n",
+                "POST /v1/enrol HTTP/1.1\r\nHost",
+            ]
             let slow = try heads.map { head in
                 let connection = try RawConnection(port: port)
                 connection.send(head)

@@ -82,7 +82,8 @@ import Testing
         let curl = try await Subprocess.run(
             "setpriv",
             [
-                "--reuid=65534", "--regid=65534", "--clear-groups", "curl", "--silent", "--unix-socket", relay.controlSocket, "--write-out", "\n%{http_code}",
+                "--reuid=65534", "--regid=65534", "--clear-groups", "curl", "--silent", "--unix-socket", relay.controlSocket, "--write-out",
+                "\n%{http_code}",
                 "http://relayd/v1/status",
             ])
         #expect(curl.standardOutput.hasSuffix("\n403"), "\(curl)")

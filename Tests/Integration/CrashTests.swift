@@ -191,7 +191,8 @@ final class HandMadeSender: Sendable {
             struct Chat: Decodable { var chatId: String }
             let chat = try persistently(stop) {
                 try sender.signIn()
-                let reply = try RawConnection(port: port).json("POST", "/v1/chats", "{\"userId\": \"\(receiver.user)\"}", headers: sender.authorization)
+                let reply = try RawConnection(port: port).json(
+                    "POST", "/v1/chats", "{\"userId\": \"\(receiver.user)\"}", headers: sender.authorization)
                 return try JSONDecoder().decode(Chat.self, from: Data(reply.body)).chatId
             }
             let devices = [sender, receiver]
@@ -209,10 +210,12 @@ final class HandMadeSender: Sendable {
             var number = 1
             while !stop.isRaised {
                 do {
-                    let open = try connection ?? {
-                        try sender.signIn()
-                        return try sender.connect()
-                    }()
+                    let open =
+                        try connection
+                        ?? {
+                            try sender.signIn()
+                            return try sender.connect()
+                        }()
                     connection = open
                     // Twice each: the second one is a retry for certain, the first one is after a crash.
                     for _ in 0..<2 {

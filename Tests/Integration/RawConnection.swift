@@ -95,7 +95,9 @@ final class RawConnection {
         let head = String(decoding: unread[..<range.lowerBound], as: UTF8.self)
         unread.removeFirst(range.upperBound)
         let lines = head.split(separator: "\r\n")
-        guard let status = lines.first?.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else { throw SupportFailure("no status line: \(head)") }
+        guard let status = lines.first?.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
+            throw SupportFailure("no status line: \(head)")
+        }
         var headers: [String: String] = [:]
         for line in lines.dropFirst() {
             guard let colon = line.firstIndex(of: ":") else { continue }
@@ -131,7 +133,9 @@ final class RawConnection {
     }
 
     /// One frame as a client sends it (RFC 6455, section 5.2).
-    static func frame(opcode: UInt8, _ payload: [UInt8], final: Bool = true, masked: Bool = true, reserved: UInt8 = 0, claimedLength: Int? = nil) -> [UInt8] {
+    static func frame(opcode: UInt8, _ payload: [UInt8], final: Bool = true, masked: Bool = true, reserved: UInt8 = 0, claimedLength: Int? = nil)
+        -> [UInt8]
+    {
         let length = claimedLength ?? payload.count
         var bytes: [UInt8] = [(final ? 0x80 : 0) | reserved << 4 | opcode]
         let mask: UInt8 = masked ? 0x80 : 0

@@ -78,7 +78,8 @@ struct Floors {
                             + "arrows go down only; declare a protocol below and inject it from Main")
                 }
                 if let otherSide = other.path.flatMap(Side.init(path:)), !side.mayUse(otherSide) {
-                    found.append("\(target.name) in \(side.rawValue) depends on \(dependency.name) in \(otherSide.rawValue): move what both need into Common")
+                    found.append(
+                        "\(target.name) in \(side.rawValue) depends on \(dependency.name) in \(otherSide.rawValue): move what both need into Common")
                 }
             }
         }

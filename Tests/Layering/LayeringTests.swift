@@ -17,7 +17,9 @@ import Testing
             guard let path = target.path, let walk = FileManager.default.enumerator(atPath: Self.root.appending(path: path).path) else { continue }
             for case let file as String in walk where file.hasSuffix(".swift") {
                 let text = try String(contentsOf: Self.root.appending(path: "\(path)/\(file)"), encoding: .utf8)
-                found += Floors.relayd.undeclaredImports(in: text, of: target).map { "\(path)/\(file) imports \($0), which \(target.name) does not declare" }
+                found += Floors.relayd.undeclaredImports(in: text, of: target).map {
+                    "\(path)/\(file) imports \($0), which \(target.name) does not declare"
+                }
                 files += 1
             }
         }

@@ -140,7 +140,9 @@ package final class TestDevice: Sendable {
         for entry in log.received {
             let what = entry.text ?? "message \(entry.message)"
             if !seen.insert(entry.message).inserted { found.append("\(name) was shown “\(what)” twice") }
-            if let last = lastInChat[entry.chat], entry.chatSeq <= last { found.append("\(name) was shown “\(what)” at place \(entry.chatSeq), behind \(last)") }
+            if let last = lastInChat[entry.chat], entry.chatSeq <= last {
+                found.append("\(name) was shown “\(what)” at place \(entry.chatSeq), behind \(last)")
+            }
             if let last = lastOfSender[entry.senderDevice], entry.clientMessageID <= last {
                 found.append("\(name) was shown “\(what)” (#\(entry.clientMessageID)) behind #\(last) of the same device")
             }

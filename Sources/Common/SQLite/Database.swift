@@ -136,7 +136,9 @@ package final class Statement {
     package func bind(_ index: Int32, _ value: String?) {
         guard var value else { return bindNull(index) }
         _ = value.withUTF8 { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { sqlite3_bind_text(handle, index, $0.baseAddress ?? Statement.empty, Int32($0.count), Statement.transient) }
+            bytes.withMemoryRebound(to: CChar.self) {
+                sqlite3_bind_text(handle, index, $0.baseAddress ?? Statement.empty, Int32($0.count), Statement.transient)
+            }
         }
     }
 

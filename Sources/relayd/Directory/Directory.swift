@@ -84,7 +84,9 @@ package final class Directory: Sendable {
     /// Free text that people see: bounded, and without control characters that could fool a terminal.
     static func checked(_ text: String, _ field: String, characters: Int) throws(DirectoryError) -> String {
         guard !text.isEmpty else { throw .invalid("the \(field) is empty") }
-        guard text.count <= characters, text.utf8.count <= characters * 8 else { throw .invalid("the \(field) has more than \(characters) characters") }
+        guard text.count <= characters, text.utf8.count <= characters * 8 else {
+            throw .invalid("the \(field) has more than \(characters) characters")
+        }
         for scalar in text.unicodeScalars {
             switch scalar.properties.generalCategory {
             case .control, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned:

@@ -121,7 +121,8 @@ final class LoopHub: @unchecked Sendable {
     }
 
     func readReceipts(
-        for user: UserID, after version: UInt64, _ connection: UInt64, then: @escaping @Sendable (DeviceStream, (rows: [ReceiptRow], more: Bool)) -> Void
+        for user: UserID, after version: UInt64, _ connection: UInt64,
+        then: @escaping @Sendable (DeviceStream, (rows: [ReceiptRow], more: Bool)) -> Void
     ) {
         read(for: connection, then: then) { try $0.receipts(for: user, after: version, limit: Limits.receiptPageRows) }
     }

@@ -146,7 +146,9 @@ package final class Reader {
 
     /// All chats of a user, newest message first, with that message.
     package func conversations(of user: UserID) throws -> [ConversationRow] {
-        let chats: [ChatID] = try rows("SELECT chat_id FROM members WHERE user_id = ?", bind: { $0.bind(1, user.rawValue) }) { ChatID($0.unsigned(0)) }
+        let chats: [ChatID] = try rows("SELECT chat_id FROM members WHERE user_id = ?", bind: { $0.bind(1, user.rawValue) }) {
+            ChatID($0.unsigned(0))
+        }
         let conversations = try chats.map { chat in
             ConversationRow(
                 chat: chat, members: try members(of: chat),
@@ -265,7 +267,8 @@ package final class Reader {
 
     /// A user's active devices, in the order of their identifiers.
     package func devices(of user: UserID) throws -> [DeviceRow] {
-        try rows(Reader.deviceColumns + " AND d.revoked = 0 AND d.user_id = ? ORDER BY d.device_id", bind: { $0.bind(1, user.rawValue) }, Reader.device)
+        try rows(
+            Reader.deviceColumns + " AND d.revoked = 0 AND d.user_id = ? ORDER BY d.device_id", bind: { $0.bind(1, user.rawValue) }, Reader.device)
     }
 
     /// Every active device with its user: what the directory keeps in memory.

@@ -71,7 +71,8 @@ struct Statements {
         insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar) VALUES (?, ?, ?, ?)")
         insertInvite = try database.prepare("INSERT INTO invites (invite_id, user_id, hash, expires_ms) VALUES (?, ?, ?, ?)")
         setInviteState = try database.prepare("UPDATE invites SET state = ?2 WHERE invite_id = ?1")
-        findEnrolled = try database.prepare("SELECT device_id FROM devices WHERE user_id = ? AND identity_key = ? AND agreement_key = ? AND revoked = 0")
+        findEnrolled = try database.prepare(
+            "SELECT device_id FROM devices WHERE user_id = ? AND identity_key = ? AND agreement_key = ? AND revoked = 0")
         insertDevice = try database.prepare(
             "INSERT INTO devices (device_id, user_id, name, identity_key, agreement_key, agreement_signature) VALUES (?, ?, ?, ?, ?, ?)")
         revokeDevice = try database.prepare("UPDATE devices SET revoked = 1 WHERE device_id = ?")
@@ -90,7 +91,8 @@ struct Statements {
         writeCursor = try database.prepare(
             "INSERT INTO cursors (device_id, mailbox_seq) VALUES (?, ?) ON CONFLICT DO UPDATE SET mailbox_seq = excluded.mailbox_seq")
         writeSender = try database.prepare(
-            "INSERT INTO senders (device_id, client_message_id) VALUES (?, ?) ON CONFLICT DO UPDATE SET client_message_id = excluded.client_message_id")
+            "INSERT INTO senders (device_id, client_message_id) VALUES (?, ?) ON CONFLICT DO UPDATE SET client_message_id = excluded.client_message_id"
+        )
         writeReceipt = try database.prepare(
             """
             INSERT INTO receipts (chat_id, user_id, delivered_seq, read_seq, version) VALUES (?, ?, ?, ?, ?)

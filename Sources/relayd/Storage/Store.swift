@@ -55,7 +55,8 @@ package final class Store: Sendable {
             let checkpointer = try Checkpointer(path: path, onFailure: onFailure)
             self.checkpointer = checkpointer
             writer = Writer(
-                engine: try SQLiteEngine(database: database), clock: clock, record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
+                engine: try SQLiteEngine(database: database), clock: clock,
+                record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
                 afterCommit: { checkpointer.committed($0) }, onFailure: onFailure)
             self.readers = try ReaderPool(path: path, count: readers)
         } catch let error as StoreError {

@@ -45,10 +45,11 @@ import Testing
 }
 
 @Suite struct TimestampTests {
-    @Test(arguments: [
-        (0, "1970-01-01T00:00:00.000Z"), (1_704_067_200_000, "2024-01-01T00:00:00.000Z"), (951_782_400_123, "2000-02-29T00:00:00.123Z"),
-        (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
-    ] as [(Int64, String)])
+    @Test(
+        arguments: [
+            (0, "1970-01-01T00:00:00.000Z"), (1_704_067_200_000, "2024-01-01T00:00:00.000Z"), (951_782_400_123, "2000-02-29T00:00:00.123Z"),
+            (4_102_444_799_999, "2099-12-31T23:59:59.999Z"),
+        ] as [(Int64, String)])
     func isWrittenAndReadBack(milliseconds: Int64, text: String) {
         #expect(Timestamp(milliseconds: milliseconds).description == text)
         #expect(Timestamp(text) == Timestamp(milliseconds: milliseconds))
@@ -63,7 +64,9 @@ import Testing
         }
     }
 
-    @Test(arguments: ["", "2024-01-01", "2024-13-01T00:00:00.000Z", "2024-01-01T24:00:00.000Z", "2024-01-01T00:00:00.000+", "×024-01-01T00:00:00.000"])
+    @Test(arguments: [
+        "", "2024-01-01", "2024-13-01T00:00:00.000Z", "2024-01-01T24:00:00.000Z", "2024-01-01T00:00:00.000+", "×024-01-01T00:00:00.000",
+    ])
     func refuses(text: String) { #expect(Timestamp(text) == nil) }
 }
 

@@ -59,7 +59,9 @@ final class ScenarioRun {
         guard let relay else { return }
         if relayRuns {
             let status = await relay.terminate()
-            guard status == .exited(0) else { throw SupportFailure("relayd ended with \(status.map(String.init(describing:)) ?? "nothing")\n\(relay.standardError.suffix(2000))") }
+            guard status == .exited(0) else {
+                throw SupportFailure("relayd ended with \(status.map(String.init(describing:)) ?? "nothing")\n\(relay.standardError.suffix(2000))")
+            }
         }
         guard violations.isEmpty else { throw SupportFailure(violations.joined(separator: "\n")) }
         // A kill can hit between a commit and its record.
@@ -123,7 +125,9 @@ final class ScenarioRun {
             looked[name] = count
         case .hasRead(let name, let user):
             let device = try device(name)
-            guard let last = device.log.received.last(where: { $0.senderName == user }) else { throw SupportFailure("\(name) has nothing from \(user)") }
+            guard let last = device.log.received.last(where: { $0.senderName == user }) else {
+                throw SupportFailure("\(name) has nothing from \(user)")
+            }
             try await device.session.markRead(last.chat, last.chatSeq)
         case .sees(let name, let watermark):
             guard let ids = lastSent[name] else { throw SupportFailure("\(name) has sent nothing yet") }
@@ -143,7 +147,9 @@ final class ScenarioRun {
             let device = try device(name)
             try await device.wait(for: "the relay to end the connection", timeout: Self.patience) { $0.ended != nil }
             let found = device.log.ended
-            guard let found, "\(found)".contains(code) else { throw SupportFailure("the session ended with: \(found.map(String.init(describing:)) ?? "nothing")") }
+            guard let found, "\(found)".contains(code) else {
+                throw SupportFailure("the session ended with: \(found.map(String.init(describing:)) ?? "nothing")")
+            }
             online.remove(name)
 
         case .relayIsKilled:

@@ -294,7 +294,9 @@ struct Words {
 
     static func device(_ word: String) throws -> DeviceName {
         let parts = word.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else { throw Unexpected("“\(word)” is neither a known word nor a device like alice.phone") }
+        guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
+            throw Unexpected("“\(word)” is neither a known word nor a device like alice.phone")
+        }
         return DeviceName(user: String(parts[0]), device: String(parts[1]))
     }
 }

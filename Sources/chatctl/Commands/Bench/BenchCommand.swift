@@ -61,7 +61,8 @@ struct BenchCommand: AsyncParsableCommand {
             ])
         }
         guard report.lost == 0, report.doubled == 0 else {
-            throw ControlError(.failed, "the relay lost \(report.lost) messages and doubled \(report.doubled)", hint: "journalctl -u relayd says how it was")
+            throw ControlError(
+                .failed, "the relay lost \(report.lost) messages and doubled \(report.doubled)", hint: "journalctl -u relayd says how it was")
         }
     }
 
