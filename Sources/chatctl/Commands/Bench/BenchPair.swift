@@ -62,11 +62,14 @@ final class BenchPair {
         return BenchSide(pair: self, channel: channel, sends: sends, caughtUp: caughtUp)
     }
 
-    /// Begins to send; `interval` in nanoseconds between messages, nil for saturation.
-    func start(interval: UInt64?) {
+    /// Begins to send.
+    /// - Parameters:
+    ///   - interval: nanoseconds between messages, nil for saturation.
+    ///   - delay: nanoseconds until the first message is due, so that the pairs do not all send at once.
+    func start(interval: UInt64?, delay: UInt64) {
         running = true
         self.interval = interval
-        firstDue = NIODeadline.now().uptimeNanoseconds
+        firstDue = NIODeadline.now().uptimeNanoseconds + delay
         if interval != nil {
             scheduleTick()
         } else {

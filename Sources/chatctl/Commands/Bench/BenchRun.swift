@@ -81,7 +81,10 @@ struct BenchRun {
 
         Talk.progress("sending for \(seconds) s")
         let interval = rate.map { UInt64(1_000_000_000 * pairs / $0) }
-        for box in boxes { try await box.eventLoop.submit { box.value.start(interval: interval) }.get() }
+        for (index, box) in boxes.enumerated() {
+            let delay = (interval ?? 0) * UInt64(index) / UInt64(pairs)
+            try await box.eventLoop.submit { box.value.start(interval: interval, delay: delay) }.get()
+        }
         try await Task.sleep(for: .seconds(seconds))
         let quiet = boxes.map { box in box.eventLoop.flatSubmit { box.value.finish() } }
         for box in boxes {
