@@ -1,3 +1,4 @@
+import RelayControl
 import RelayModel
 import RelayTestSupport
 import Testing

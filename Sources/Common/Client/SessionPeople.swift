@@ -1,5 +1,6 @@
 import NIOCore
 import RelayCrypto
+import RelayHTTP
 import RelayModel
 import RelayWire
 
