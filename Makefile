@@ -34,7 +34,8 @@ test: build ## every test: unit, property, integration with the real programs, s
 
 test-tsan: setup ## the concurrent parts under the thread sanitizer, in a build of their own
 	@echo "building with the thread sanitizer into .build-tsan (the first time takes some minutes)"
-	@TSAN_OPTIONS='suppressions=$(CURDIR)/Tests/tsan.suppressions' swift test --sanitize=thread --disable-xctest --scratch-path .build-tsan --filter '^($(CONCURRENT))\.'
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/Tests/tsan-suppressions.txt" \
+	    swift test --sanitize=thread --disable-xctest --scratch-path .build-tsan --filter '^($(CONCURRENT))\.'
 
 scenarios: build ## the scripts in Tests/Scenarios alone (SCENARIO=name for one of them)
 	@SCENARIO=$(SCENARIO) swift test --skip-build --disable-xctest --filter '^ScenarioTests\.' | tee .build/scenarios.log

@@ -75,6 +75,11 @@ package enum Limits {
     package static let headerBytes = 32 * 1024
     package static let headerFields = 100
     package static let idleHTTPTimeout = Duration.seconds(60)
+    /// Client connections that are not WebSockets: enough for everybody who comes back at once after a restart (each is one for some
+    /// milliseconds), and half of the fewest descriptors that relayd is content with.
+    package static let httpConnections = 2048
+    /// Descriptors that clients cannot take: those of operators, and room for the store, its readers, the event loops and the log.
+    package static let reservedDescriptors = controlConnections + 256
     /// The relay pings a WebSocket that was silent for so long, and closes it when nothing came for twice that.
     package static let webSocketPingInterval = Duration.seconds(60)
     /// How long a closing WebSocket waits for the other side before its socket goes.

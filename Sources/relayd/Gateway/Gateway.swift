@@ -25,7 +25,9 @@ package final class Gateway: Service {
         settings: GatewaySettings, directory: Directory, sending: MessageSending, assigner: HostAssigner, group: any EventLoopGroup, logger: Logger,
         onBound: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
-        environment = GatewayEnvironment(settings: settings, directory: directory, sending: sending, open: OpenConnections())
+        environment = GatewayEnvironment(
+            settings: settings, directory: directory, sending: sending,
+            open: OpenConnections(httpLimit: settings.httpConnections, logger: logger))
         self.assigner = assigner
         self.group = group
         self.logger = logger
@@ -40,7 +42,9 @@ package final class Gateway: Service {
         let application = Application(
             router: routes.router(),
             server: HTTPServerBuilder { GatewayChannel(responder: $0, environment: environment) },
-            configuration: .init(address: .hostname(environment.settings.host, port: environment.settings.port), backlog: 4096),
+            configuration: .init(
+                address: .hostname(environment.settings.host, port: environment.settings.port), backlog: 4096,
+                availableConnectionsDelegate: MaximumAvailableConnections(environment.settings.connections)),
             onServerRunning: { channel in if let address = channel.localAddress { onBound(address) } },
             eventLoopGroupProvider: .shared(group), logger: logger)
         try await application.run()

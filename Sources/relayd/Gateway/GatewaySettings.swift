@@ -13,6 +13,10 @@ package struct GatewaySettings: Sendable {
     /// Where clients reach the relay; shown to people who open an invite in a browser.
     package var publicURL: String
 
+    /// Client connections of every kind; further ones wait in the kernel until one ends.
+    package var connections = Int.max
+    /// Those that are not WebSockets; further ones are closed at once.
+    package var httpConnections = Limits.httpConnections
     package var requestHeadTimeout = Limits.requestHeadTimeout
     package var requestBodyTimeout = Limits.requestBodyTimeout
     package var idleHTTPTimeout = Limits.idleHTTPTimeout

@@ -28,6 +28,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
     private let serveHTTP: (any Channel) throws -> GatewayChannel.Negotiated
     private var state = State.waiting
     private var timer: Scheduled<Void>?
+    private var admitted = false
     /// Requests whose reply is not complete yet.
     private var unanswered = 0
 
@@ -41,12 +42,16 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        // Without an answer: the time and the descriptor that it would take are what a flood wants. Clients come back, ever more slowly.
+        admitted = environment.open.enterHTTP()
+        guard admitted else { return context.close(promise: nil) }
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(environment.settings.requestHeadTimeout)) { [weak self] in
             self?.refuse(WireFailure(.timeout, "no complete request in time"), context)
         }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
+        if admitted { environment.open.leaveHTTP() }
         stopTimer()
         abandon()
     }

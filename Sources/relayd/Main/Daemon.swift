@@ -31,7 +31,7 @@ struct Daemon {
     /// Runs until told to stop, or until the store fails. Gives the exit status.
     func run() async -> Int32 {
         let logger = Logger(label: "relayd")
-        ProcessSetup.raiseDescriptorLimit(logger)
+        let descriptors = ProcessSetup.raiseDescriptorLimit(logger)
         let clock = SystemWallClock()
         let startedAt = clock.now()
         let failure = StoreFailure()
@@ -43,13 +43,16 @@ struct Daemon {
             logger.critical("\(error)")
             return 1
         }
-        let status = await run(store: store, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
+        let status = await run(
+            store: store, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
         await store.close()
         logger.notice("stopped", metadata: ["status": "\(status)"])
         return status
     }
 
-    private func run(store: Store, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger) async -> Int32 {
+    private func run(
+        store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
+    ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount))
         let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()))
         let directory: Directory
@@ -70,7 +73,7 @@ struct Daemon {
             store: store, directory: directory, sending: sending, clock: clock, group: group, logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings, directory: directory, sending: sending,
+            settings: gatewaySettings(descriptors: descriptors), directory: directory, sending: sending,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(path: path, named: named, configuration: configuration, level: level, readiness: readiness, logger: logger)
@@ -104,10 +107,13 @@ struct Daemon {
         return settings
     }
 
-    private var gatewaySettings: GatewaySettings {
+    /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
+    private func gatewaySettings(descriptors: Int) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
+        settings.connections = max(descriptors / 2, descriptors - Limits.reservedDescriptors)
+        settings.httpConnections = min(Limits.httpConnections, settings.connections / 2)
         settings.maxBodyBytes = configuration.messageBytes
         settings.devicesPerUser = configuration.devicesPerUser
         return settings

@@ -14,12 +14,12 @@ enum ProcessSetup {
         signal(SIGHUP, SIG_IGN)
     }
 
-    /// Raises the limit of open files as far as it goes.
-    static func raiseDescriptorLimit(_ logger: Logger) {
+    /// Raises the limit of open files as far as it goes. Gives what it is then.
+    static func raiseDescriptorLimit(_ logger: Logger) -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
             logger.warning("the limit of open files is unknown", metadata: ["reason": "\(String(cString: strerror(errno)))"])
-            return
+            return descriptorsWanted
         }
         if limit.rlim_cur < limit.rlim_max {
             let before = limit.rlim_cur
@@ -36,5 +36,6 @@ enum ProcessSetup {
         } else {
             logger.debug("open files", metadata: ["limit": "\(limit.rlim_cur)"])
         }
+        return Int(clamping: limit.rlim_cur)
     }
 }

@@ -69,6 +69,54 @@ import Testing
         }
     }
 
+    /// Opens a connection and asks for something; nil when the relay ends it without an answer.
+    private func answered(_ relay: RunningGateway) async throws -> RawConnection? {
+        do {
+            let connection = try await RawConnection.open(port: relay.port)
+            connection.send(text: "GET /v1/info HTTP/1.1\r\nHost: relay.test\r\n\r\n")
+            #expect(try await connection.replyHead().status == 200)
+            return connection
+        } catch is RawConnection.Ended { return nil } catch is IOError { return nil }
+    }
+
+    @Test func aFloodOfConnections() async throws {
+        try await RunningGateway.run {
+            $0.httpConnections = 8
+        } _: { relay, _ in
+            // A WebSocket is none of them: it stays, whoever else comes.
+            let alice = try await relay.addUser("alice")
+            let webSocket = try await relay.connect(alice)
+            _ = try await webSocket.frame { $0.kind == .caughtUp(.init()) }
+            var open: [RawConnection] = []
+            while let connection = try await answered(relay) { open.append(connection) }
+            // The client that added alice may hold one.
+            #expect((7...8).contains(open.count))
+            #expect(try await answered(relay) == nil)
+            try webSocket.send(.ping(7))
+            _ = try await webSocket.frame { $0.requestID == 7 }
+            // Each that ends makes room for one, as soon as the relay has seen its end.
+            open.removeLast().close()
+            while try await answered(relay) == nil {}
+        }
+    }
+
+    @Test func connectionsBeyondTheDescriptorsWait() async throws {
+        try await RunningGateway.run {
+            $0.connections = 2
+        } _: { relay, _ in
+            var open: [RawConnection] = []
+            for _ in 0..<16 {
+                let connection = try await RawConnection.open(port: relay.port)
+                connection.send(text: "GET /v1/info HTTP/1.1\r\nHost: relay.test\r\n\r\n")
+                open.append(connection)
+            }
+            for connection in open {
+                #expect(try await connection.replyHead().status == 200)
+                connection.close()
+            }
+        }
+    }
+
     @Test func aBodyThatNeverComes() async throws {
         try await RunningGateway.run {
             $0.requestBodyTimeout = .milliseconds(200)

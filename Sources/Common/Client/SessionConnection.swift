@@ -1,0 +1,138 @@
+import NIOCore
+import RelayHTTP
+import RelayModel
+import RelayWire
+
+/// One connection: signing in, the upgrade, and what its end means.
+extension Session {
+    func connectOnce() async throws(ClientError) -> StreamEnd {
+        let state = try working()
+        let token = try await currentToken()
+        if !knowsLimits {
+            maxBodyBytes = Int(try await api.info().maxBodyBytes)
+            knowsLimits = true
+        }
+        let path = "/v1/connect?cursor=\(try state.cursor())&receipts=\(try state.receiptsVersion())"
+        ended = nil
+        caughtUpFlag = false
+        established = false
+        do {
+            let opened = try await WebSocketClient.connect(
+                to: endpoint, path: path, headers: [("Authorization", "Bearer \(token)")], subprotocols: ["relay.v1.proto"],
+                maxMessageBytes: Limits.clientFrameBytes, on: loop
+            ) { channel in
+                self.assumeIsolated { $0.channel = channel }
+                return StreamDelegate(self)
+            }
+            guard opened.subprotocol == "relay.v1.proto" else {
+                opened.close(code: 1002)
+                throw ClientError.protocolViolation("the relay does not speak relay.v1.proto")
+            }
+        } catch let error as ClientError {
+            throw error
+        } catch let error as WebSocketConnectError {
+            switch error {
+            case .refused(let reply): throw RelayAPI.refusal(reply)
+            case .malformed(let what): throw .protocolViolation(what)
+            case .connect, .timeout, .closed: throw .unreachable(error.description)
+            }
+        } catch {
+            throw .unreachable("\(error)")
+        }
+        if ended == nil {
+            guard wanted else {
+                channel?.close(code: 1000)
+                return await streamEnd()
+            }
+            established = true
+            lastHeard = .now()
+            events(.connected)
+            do throws(ClientError) {
+                for read in try state.transaction({ try state.unconfirmedReads(of: account.user) }) { sendRead(read.chat, read.seq) }
+            } catch { fail(error) }
+            burst()
+        }
+        return await streamEnd()
+    }
+
+    private func streamEnd() async -> StreamEnd {
+        if let ended { return ended }
+        return await withCheckedContinuation { ending = $0 }
+    }
+
+    /// A token that is good for a while yet.
+    func currentToken() async throws(ClientError) -> String {
+        if let token, settings.clock.now() + Limits.tokenMargin < token.expires { return token.text }
+        let reply = try await api.token(device: account.device, secrets: secrets)
+        guard !reply.token.isEmpty else { throw .protocolViolation("the relay gave an empty token") }
+        token = (reply.token, Timestamp(milliseconds: reply.expiresAtMs))
+        return reply.token
+    }
+
+    /// What a close code means: the error to show, and the wait where it is not the back-off's.
+    func judge(_ end: StreamEnd) -> (ClientError, Duration?) {
+        let text = end.reason.isEmpty ? "the connection ended" + (end.code.map { " with code \($0)" } ?? "") : end.reason
+        switch end.code {
+        case 1012:
+            return (.unreachable("the relay restarts"), Backoff.jitter(upTo: Limits.restartSpread, using: &jitter))
+        case 4401:
+            token = nil
+            return (.unreachable("the token was not accepted any more"), nil)
+        case 4403:
+            failure = .revoked("")
+            return (.revoked(""), nil)
+        case 4409:
+            failure = .replaced
+            return (.replaced, nil)
+        case 4410:
+            let error = ClientError.refused(
+                Refusal(
+                    code: "cursor_ahead", message: "the relay has less than this device received: it was set back to an older state",
+                    hint: "ask the operator; to go on, enrol again in another directory (the history here stays readable)"))
+            failure = error
+            return (error, nil)
+        default:
+            return (failure ?? .unreachable(text), nil)
+        }
+    }
+
+    func judge(_ error: ClientError) -> (ClientError, Duration?) {
+        guard case .refused(let refusal) = error else {
+            if case .store = error { failure = error }
+            return (error, nil)
+        }
+        switch refusal.code {
+        case "token_expired": token = nil
+        case "unauthorized" where token != nil: token = nil
+        case "device_revoked", "unauthorized":
+            failure = .revoked(refusal.message)
+        case "replaced":
+            failure = .replaced
+        case "challenge_expired": break
+        default:
+            if !refusal.isTemporary, refusal.status < 500 { failure = error }
+        }
+        return (error, refusal.retryAfter)
+    }
+
+    func disconnected() {
+        channel = nil
+        established = false
+        connectionNumber += 1
+        preparing = false
+        lookingUp = false
+        frames = []
+        waitingEnvelopes = []
+        caughtUpAt = nil
+        lookedUp = []
+        requests = [:]
+        pumpAfter?.cancel()
+        pumpAfter = nil
+        window.disconnected()
+    }
+
+    func checkThatTheRelayLives() {
+        guard established, NIODeadline.now() - lastHeard > TimeAmount(Limits.relaySilence) else { return }
+        channel?.abort()
+    }
+}

@@ -1,0 +1,171 @@
+import NIOCore
+import RelayCrypto
+import RelayHTTP
+import RelayModel
+import RelayWire
+
+/// What sealing and opening need to know of chats and devices: asked of the relay, checked, stored.
+extension Session {
+    /// Asks the relay for what sealing needs, and goes on when the answer is stored.
+    func prepare(_ preparation: Preparation) {
+        guard !preparing else { return }
+        preparing = true
+        let connection = connectionNumber
+        Task {
+            var retry: Duration?
+            do throws(ClientError) {
+                switch preparation {
+                case .openChat(let recipient): try await openChat(with: recipient)
+                case .refetch(let chats): for chat in chats { try await refetch(chat) }
+                }
+            } catch {
+                switch error {
+                case .store: fail(error)
+                case .refused(let refusal):
+                    if refusal.status == 401 { token = nil }
+                    retry = refusal.retryAfter ?? .seconds(1)
+                default: retry = .seconds(1)
+                }
+            }
+            guard connection == connectionNumber else { return }
+            if let retry {
+                // Still marked as preparing, so that nothing is asked before its time.
+                pumpAfter?.cancel()
+                pumpAfter = loop.scheduleTask(in: TimeAmount(retry)) { [weak self] in
+                    self?.assumeIsolated { session in
+                        session.preparing = false
+                        _ = session.window.resume()
+                        session.burst()
+                    }
+                }
+            } else {
+                preparing = false
+                burst()
+            }
+        }
+    }
+
+    private func openChat(with recipient: String) async throws(ClientError) {
+        do throws(ClientError) {
+            let user = try await api.user(named: recipient, token: try await currentToken())
+            let chat = try await api.openChat(with: UserID(user.userID), token: try await currentToken())
+            try store(chat)
+            // The relay may know the user under a name that folds to the same; what waits is found by its own name.
+            guard user.name == recipient else {
+                throw .refused(Refusal(code: "user_unknown", message: "the relay knows no user \(recipient)", status: 404))
+            }
+        } catch {
+            guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
+            try bury(try working().transaction { try working().unsealed(to: recipient) }, refusal)
+        }
+    }
+
+    private func refetch(_ chat: ChatID) async throws(ClientError) {
+        do throws(ClientError) {
+            try store(try await api.chat(chat, token: try await currentToken()))
+            staleChats.remove(chat)
+        } catch {
+            guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
+            let held = window.takeForResealing(chat)
+            staleChats.remove(chat)
+            try bury(held.map(\.row), refusal)
+        }
+    }
+
+    private func bury(_ rows: [Int64], _ refusal: Refusal) throws(ClientError) {
+        let state = try working()
+        let dead = try state.transaction { try rows.compactMap { try state.bury($0, code: refusal.code, reason: refusal.message) } }
+        for letter in dead { events(.dead(letter)) }
+        checkWaiters()
+    }
+
+    /// Stores a chat with its members' active devices, each of which must vouch for its own keys.
+    private func store(_ chat: Relay_V1_Chat) throws(ClientError) {
+        let id = ChatID(chat.chatID)
+        guard chat.chatID > 0 else { throw .protocolViolation("a chat without an identifier") }
+        let state = try working()
+        var trouble: (String, String)?
+        try state.transaction {
+            try state.storeChat(id, members: chat.members.map { UserID($0.userID) })
+            for member in chat.members {
+                if let found = try store(member, state) { trouble = found }
+            }
+        }
+        unsafeChats[id] = trouble
+        knownRecipients[id] = nil
+    }
+
+    /// Stores a device that is in no chat's list any more: its keys open what it sent before it was revoked.
+    private func store(_ device: Relay_V1_Device) throws(ClientError) {
+        let (identity, agreement) = (Array(device.keys.identityKey), Array(device.keys.agreementKey))
+        guard device.deviceID > 0, device.userID > 0,
+            Signing.verifyAgreement(identityKey: identity, agreementKey: agreement, signature: Array(device.keys.agreementSignature))
+        else { return }
+        let state = try working()
+        try state.transaction {
+            try state.storeFormer(
+                KnownDevice(
+                    id: DeviceID(device.deviceID), user: UserID(device.userID), name: device.name, identityKey: identity, agreementKey: agreement,
+                    active: false))
+        }
+    }
+
+    /// Gives what is wrong with the user's devices.
+    private func store(_ user: Relay_V1_User, _ state: ClientState) throws -> (code: String, reason: String)? {
+        var devices: [KnownDevice] = []
+        var trouble: (String, String)?
+        for device in user.devices {
+            let (identity, agreement) = (Array(device.keys.identityKey), Array(device.keys.agreementKey))
+            guard Signing.verifyAgreement(identityKey: identity, agreementKey: agreement, signature: Array(device.keys.agreementSignature)) else {
+                trouble = ("keys_invalid", "a device of \(user.name) publishes keys that it did not sign")
+                continue
+            }
+            devices.append(
+                KnownDevice(
+                    id: DeviceID(device.deviceID), user: UserID(user.userID), name: device.name, identityKey: identity, agreementKey: agreement,
+                    active: true))
+        }
+        let changed = try state.store(user: UserID(user.userID), name: user.name, displayName: user.displayName, devices: devices)
+        if !changed.isEmpty { trouble = ("key_changed", "a device of \(user.name) has another identity key than before") }
+        return trouble
+    }
+
+    /// Fetches the chat and the sender of the first waiting envelope.
+    func look(_ lookup: Lookup) {
+        guard !lookingUp else { return }
+        lookingUp = true
+        let connection = connectionNumber
+        Task {
+            var problem: ClientError?
+            do throws(ClientError) {
+                do throws(ClientError) {
+                    try store(try await api.chat(lookup.chat, token: try await currentToken()))
+                } catch { try ignoreRefusal(error) }
+                if try working().transaction({ try working().device(lookup.device) }) == nil {
+                    do throws(ClientError) {
+                        try store(try await api.device(lookup.device, token: try await currentToken()))
+                    } catch { try ignoreRefusal(error) }
+                }
+            } catch {
+                problem = error
+            }
+            guard connection == connectionNumber else { return }
+            lookingUp = false
+            switch problem {
+            case nil:
+                if lookedUp.count >= Limits.clientEnvelopesWaiting { lookedUp = [] }
+                lookedUp.insert(lookup)
+                burst()
+            case .store(let why): fail(.store(why))
+            default:
+                // Without the sender's keys nothing can be stored: begin again from the cursor, after a back-off.
+                channel?.close(code: 1001)
+            }
+        }
+    }
+
+    /// What the relay does not know (any more) is a fact to go on with.
+    private func ignoreRefusal(_ error: ClientError) throws(ClientError) {
+        guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
+    }
+}

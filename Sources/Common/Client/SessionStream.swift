@@ -1,0 +1,130 @@
+import NIOCore
+import RelayHTTP
+import RelayModel
+import RelayWire
+import SwiftProtobuf
+
+/// What comes from the stream, and the burst that handles it.
+extension Session {
+    // MARK: From the stream
+
+    fileprivate func received(_ message: WebSocketMessage) {
+        lastHeard = .now()
+        guard case .binary(let bytes) = message, let frame = try? Relay_V1_ServerFrame(serializedBytes: Array(bytes.readableBytesView)) else {
+            channel?.close(code: 1007)
+            return
+        }
+        frames.append(frame)
+    }
+
+    fileprivate func readComplete() {
+        lastHeard = .now()
+        if established, !frames.isEmpty { burst() }
+    }
+
+    fileprivate func closed(_ code: UInt16?, _ reason: String) {
+        // What came before the end counts.
+        if established, !frames.isEmpty { burst() }
+        let end = StreamEnd(code: code, reason: reason)
+        ended = end
+        established = false
+        ending?.resume(returning: end)
+        ending = nil
+    }
+
+    // MARK: The burst
+
+    /// What one transaction did, told and sent once it is on disk.
+    struct Effects {
+        var events: [SessionEvent] = []
+        var acknowledge: UInt64?
+        var reads: [ChatID: UInt64] = [:]
+        var pauseSending: Duration?
+        var caughtUp = false
+        var lookup: Lookup?
+        var prepare: Preparation?
+    }
+
+    /// What must be asked of the relay before sealing can go on.
+    enum Preparation {
+        case openChat(recipient: String)
+        case refetch([ChatID])
+    }
+
+    /// Handles all that is at hand: frames, waiting envelopes, the outbox.
+    func burst() {
+        guard established, failure == nil, let state else { return }
+        let frames = frames
+        self.frames = []
+        var effects = Effects()
+        do throws(ClientError) {
+            try state.transaction {
+                for frame in frames { try apply(frame, state, &effects) }
+                try storeWaiting(state, &effects)
+                try seal(state, &effects)
+            }
+        } catch {
+            return fail(error)
+        }
+        if effects.caughtUp {
+            caughtUpFlag = true
+            effects.events.append(.caughtUp)
+        }
+        for event in effects.events { events(event) }
+        if let seq = effects.acknowledge {
+            var frame = Relay_V1_ClientFrame()
+            frame.ack.mailboxSeq = seq
+            write(frame)
+        }
+        for (chat, seq) in effects.reads { sendRead(chat, seq) }
+        if let lookup = effects.lookup { look(lookup) }
+        if let preparation = effects.prepare { prepare(preparation) }
+        if let pause = effects.pauseSending { resumeSending(after: pause) }
+        do throws(ClientError) { try pump(state) } catch { return fail(error) }
+        channel?.flush()
+        checkWaiters()
+    }
+
+    func write(_ frame: Relay_V1_ClientFrame) {
+        guard let channel, let bytes: [UInt8] = try? frame.serializedBytes() else { return }
+        channel.send(.binary(ByteBuffer(bytes: bytes)))
+    }
+
+    func sendRead(_ chat: ChatID, _ seq: UInt64) {
+        var frame = Relay_V1_ClientFrame()
+        frame.read.chatID = chat.rawValue
+        frame.read.chatSeq = seq
+        write(frame)
+    }
+
+    func apply(_ frame: Relay_V1_ServerFrame, _ state: ClientState, _ effects: inout Effects) throws {
+        switch frame.kind {
+        case .sent(let sent): try apply(sent, request: frame.requestID, state, &effects)
+        case .error(let error): try apply(error, request: frame.requestID, state, &effects)
+        case .deliver(let deliver):
+            waitingEnvelopes += deliver.envelopes
+            guard waitingEnvelopes.count <= Limits.clientEnvelopesWaiting else {
+                throw ClientError.protocolViolation("the relay pushes more envelopes than may be unacknowledged")
+            }
+        case .receipts(let receipts):
+            for receipt in receipts.receipts {
+                let (chat, user) = (ChatID(receipt.chatID), UserID(receipt.userID))
+                try state.storeReceipt(chat: chat, user: user, delivered: receipt.deliveredSeq, read: receipt.readSeq, version: receipt.version)
+                effects.events.append(.receipt(chat: chat, user: user, try state.watermarks(in: chat, of: user)))
+            }
+        case .caughtUp(let caughtUp): caughtUpAt = caughtUp.mailboxSeq
+        case .pong, nil: break
+        }
+    }
+}
+
+/// Hands what the socket gives to the session, on the loop that both run on.
+final class StreamDelegate: WebSocketDelegate {
+    let session: Session
+
+    init(_ session: Session) { self.session = session }
+
+    func received(_ message: WebSocketMessage) { session.assumeIsolated { $0.received(message) } }
+    func readComplete() { session.assumeIsolated { $0.readComplete() } }
+    func closed(code: UInt16?, reason: String) { session.assumeIsolated { $0.closed(code, reason) } }
+}

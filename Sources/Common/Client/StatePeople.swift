@@ -1,0 +1,112 @@
+import RelayModel
+import RelaySQLite
+
+/// Users, their devices with pinned keys, and the chats they share.
+extension ClientState {
+    // MARK: People and their keys
+
+    /// What the relay said about a user: all their active devices. The identity keys of devices known before stay as they are.
+    /// - Returns: devices whose identity key is not the one that was pinned.
+    @discardableResult
+    func store(user: UserID, name: String, displayName: String, devices: [KnownDevice]) throws -> [DeviceID] {
+        try run("INSERT INTO users VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET name = ?2, display_name = ?3") {
+            $0.bind(1, user.rawValue)
+            $0.bind(2, name)
+            $0.bind(3, displayName)
+        }
+        try run("UPDATE devices SET active = 0 WHERE user_id = ?") { $0.bind(1, user.rawValue) }
+        var changed: [DeviceID] = []
+        for device in devices {
+            if let known = try self.device(device.id), known.identityKey != device.identityKey || known.user != user {
+                changed.append(device.id)
+                continue
+            }
+            try run("INSERT INTO devices VALUES (?1, ?2, ?3, ?4, ?5, 1) ON CONFLICT (id) DO UPDATE SET name = ?3, agreement_key = ?5, active = 1") {
+                $0.bind(1, device.id.rawValue)
+                $0.bind(2, user.rawValue)
+                $0.bind(3, device.name)
+                $0.bind(4, device.identityKey)
+                $0.bind(5, device.agreementKey)
+            }
+        }
+        return changed
+    }
+
+    /// A device that its user has no more; nothing is sealed for it. One that is known stays as it is.
+    func storeFormer(_ device: KnownDevice) throws {
+        try run("INSERT OR IGNORE INTO devices VALUES (?, ?, ?, ?, ?, 0)") {
+            $0.bind(1, device.id.rawValue)
+            $0.bind(2, device.user.rawValue)
+            $0.bind(3, device.name)
+            $0.bind(4, device.identityKey)
+            $0.bind(5, device.agreementKey)
+        }
+    }
+
+    private static let deviceColumns = "SELECT id, user_id, name, identity_key, agreement_key, active FROM devices"
+
+    private func knownDevice(_ row: Statement) -> KnownDevice {
+        KnownDevice(
+            id: DeviceID(row.unsigned(0)), user: UserID(row.unsigned(1)), name: row.text(2) ?? "", identityKey: row.bytes(3),
+            agreementKey: row.bytes(4),
+            active: row.integer(5) != 0)
+    }
+
+    func device(_ id: DeviceID) throws -> KnownDevice? {
+        try rows(ClientState.deviceColumns + " WHERE id = ?", { $0.bind(1, id.rawValue) }, knownDevice).first
+    }
+
+    package func devices(of user: UserID) throws(ClientError) -> [KnownDevice] {
+        try storing { try rows(ClientState.deviceColumns + " WHERE user_id = ? ORDER BY id", { $0.bind(1, user.rawValue) }, knownDevice) }
+    }
+
+    func userName(_ user: UserID) throws -> String? {
+        try rows("SELECT name FROM users WHERE id = ?", { $0.bind(1, user.rawValue) }) { $0.text(0) ?? "" }.first
+    }
+
+    // MARK: Chats
+
+    func storeChat(_ chat: ChatID, members: [UserID]) throws {
+        try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, chat.rawValue) }
+        for member in members {
+            try run("INSERT OR IGNORE INTO members VALUES (?, ?)") {
+                $0.bind(1, chat.rawValue)
+                $0.bind(2, member.rawValue)
+            }
+        }
+    }
+
+    func knowsChat(_ chat: ChatID) throws -> Bool {
+        try !rows("SELECT 1 FROM members WHERE chat_id = ? LIMIT 1", { $0.bind(1, chat.rawValue) }) { _ in true }.isEmpty
+    }
+
+    /// The one-to-one chat with a user, once it is known.
+    package func chat(with name: String) throws(ClientError) -> ChatID? {
+        try storing {
+            try rows(
+                """
+                SELECT m.chat_id FROM members m JOIN users u ON u.id = m.user_id
+                WHERE u.name = ? AND u.id IS NOT (SELECT user_id FROM account) ORDER BY m.chat_id DESC LIMIT 1
+                """, { $0.bind(1, name) }
+            ) { ChatID($0.unsigned(0)) }.first
+        }
+    }
+
+    /// The chat in which a message for this name is sent; nil when it must be opened (again).
+    func openChat(with name: String) throws -> ChatID? {
+        guard let chat = try chat(with: name) else { return nil }
+        let gone = try rows("SELECT gone FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }) { $0.integer(0) != 0 }.first ?? false
+        return gone ? nil : chat
+    }
+
+    func markGone(_ chat: ChatID) throws { try run("UPDATE chats SET gone = 1 WHERE id = ?") { $0.bind(1, chat.rawValue) } }
+
+    /// The active devices of all members: whom a message is sealed for.
+    func recipients(in chat: ChatID) throws -> [KnownDevice] {
+        try rows(
+            """
+            SELECT d.id, d.user_id, d.name, d.identity_key, d.agreement_key, d.active FROM members m JOIN devices d ON d.user_id = m.user_id
+            WHERE m.chat_id = ? AND d.active = 1 ORDER BY d.user_id, d.id
+            """, { $0.bind(1, chat.rawValue) }, knownDevice)
+    }
+}
