@@ -61,7 +61,11 @@ package struct StateDirectory: Sendable {
     final class Lock {
         private let descriptor: Int32
         fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
-        deinit { close(descriptor) }
+        deinit {
+            // A program that is being started elsewhere in this process has a copy of the descriptor until its exec: closing alone would not unlock.
+            flock(descriptor, LOCK_UN)
+            close(descriptor)
+        }
     }
 
     func lock() throws(ClientError) -> Lock {
