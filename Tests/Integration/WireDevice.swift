@@ -20,16 +20,19 @@ struct WireDevice: Sendable {
     struct Token: Decodable { var token: String }
 
     /// Enrols with an invite code and signs in.
-    init(port: Int, code: String) throws {
+    init(port: Int, code: String) throws { try self.init(port: port, code: code, over: RawConnection(port: port)) }
+
+    /// The same over a connection that is kept for more.
+    init(port: Int, code: String, over connection: RawConnection) throws {
         self.port = port
         secrets = DeviceSecrets.generate(SystemEntropy())
-        let reply = try RawConnection(port: port).json("POST", "/v1/enrol", WireDevice.enrolment(code, secrets))
+        let reply = try connection.json("POST", "/v1/enrol", WireDevice.enrolment(code, secrets))
         guard reply.status == 200 || reply.status == 201 else { throw SupportFailure("enrolment was answered with \(reply.status): \(reply.text)") }
         let enrolled = try JSONDecoder().decode(Enrolled.self, from: Data(reply.body))
         user = enrolled.userId
         id = enrolled.deviceId
         token = ""
-        try signIn()
+        try signIn(over: connection)
     }
 
     static func enrolment(_ code: String, _ secrets: DeviceSecrets, device: String = "test", signature: [UInt8]? = nil) -> String {
@@ -42,8 +45,9 @@ struct WireDevice: Sendable {
     }
 
     /// Gets a fresh token.
-    mutating func signIn() throws {
-        let connection = try RawConnection(port: port)
+    mutating func signIn() throws { try signIn(over: RawConnection(port: port)) }
+
+    private mutating func signIn(over connection: RawConnection) throws {
         let asked = try connection.json("POST", "/v1/auth/challenge", "{\"deviceId\": \"\(id)\"}")
         let challenge = try JSONDecoder().decode(Challenge.self, from: Data(asked.body)).challenge
         let signature = secrets.sign(Signing.authenticationMessage(device: DeviceID(UInt64(id) ?? 0), challenge: Array(challenge)))

@@ -116,7 +116,11 @@ private final class FileLock: Sendable {
         }
     }
 
+    /// Unlocks by itself: a child that is being spawned may hold a copy of the descriptor, and with it the lock.
     func release() { flock(file, LOCK_UN) }
 
-    deinit { close(file) }
+    deinit {
+        release()
+        close(file)
+    }
 }
