@@ -68,7 +68,7 @@ package enum WebSocketClient {
                     promise: promise,
                     delegate: delegate)
                 try channel.pipeline.syncOperations.addHandlers([
-                    HTTPRequestEncoder(), ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes)),
+                    SocketSide(), HTTPRequestEncoder(), ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes)),
                 ])
                 try channel.pipeline.syncOperations.addHandler(handshake)
             }
@@ -224,16 +224,24 @@ private final class ClientHandshake: ChannelInboundHandler, RemovableChannelHand
         if let chosen, !offered.contains(chosen) { return fail(.malformed("a subprotocol nobody offered"), context) }
         let operations = context.pipeline.syncOperations
         do {
+            let socketSide = try operations.handler(type: SocketSide.self)
             let encoder = try operations.context(handlerType: HTTPRequestEncoder.self)
             let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPResponseDecoder>.self)
             let channel = WebSocketClientChannel(channel: context.channel, subprotocol: chosen)
-            try operations.addHandler(WebSocketClientHandler(maxMessageBytes: maxMessageBytes, delegate: delegate(channel)))
+            try operations.addHandlers([
+                PastTheCodecs(socketSide), WebSocketClientHandler(maxMessageBytes: maxMessageBytes, delegate: delegate(channel)),
+            ])
             operations.removeHandler(context: encoder, promise: nil)
             operations.removeHandler(context: context, promise: nil)
             // The removal is deferred and forwards what came behind the handshake without a read-complete.
             let removed = context.eventLoop.makePromise(of: Void.self)
             let pipeline = context.pipeline
-            removed.futureResult.whenComplete { _ in pipeline.fireChannelReadComplete() }
+            removed.futureResult.whenComplete { _ in
+                let operations = pipeline.syncOperations
+                if let past = try? operations.context(handlerType: PastTheCodecs.self) { operations.removeHandler(context: past, promise: nil) }
+                if let side = try? operations.context(handlerType: SocketSide.self) { operations.removeHandler(context: side, promise: nil) }
+                pipeline.fireChannelReadComplete()
+            }
             operations.removeHandler(context: decoder, promise: removed)
             done = true
             timer?.cancel()
@@ -261,6 +269,36 @@ private final class ClientHandshake: ChannelInboundHandler, RemovableChannelHand
         fail(.closed, context)
         context.fireChannelInactive()
     }
+}
+
+/// Marks the place between the socket and the HTTP codecs.
+private final class SocketSide: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = NIOAny
+    /// Nil when it is not in a pipeline.
+    private(set) var context: ChannelHandlerContext?
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+}
+
+/// Leads what is written past the HTTP codecs until these are gone: the decoder watches writes too, takes each one for a request, and ends
+/// the process when it is none. Its removal takes until the next turn of the loop, and what came right behind the handshake (a ping,
+/// a close) is answered during it.
+private final class PastTheCodecs: ChannelOutboundHandler, RemovableChannelHandler {
+    typealias OutboundIn = NIOAny
+    private let socketSide: SocketSide
+
+    init(_ socketSide: SocketSide) { self.socketSide = socketSide }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        guard let next = socketSide.context else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        next.write(data, promise: promise)
+    }
+
+    func flush(context: ChannelHandlerContext) { socketSide.context?.flush() }
 }
 
 /// Frames in, messages out.
