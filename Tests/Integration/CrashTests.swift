@@ -153,19 +153,21 @@ extension HistoryChecker.Place {
 /// A sender without the client library, which sends every message twice, repeats what was not answered, and compares the answers.
 final class HandMadeSender: Sendable {
     private let relay: RelayProcess
-    private let senderCode: String
-    private let receiverCode: String
+    private let sender: WireDevice
+    private let receiver: WireDevice
     private struct State {
         var answers: [Int: String] = [:]
         var problems: [String] = []
-        var receiver: WireDevice?
     }
     private let state = Mutex(State())
 
     init(_ relay: RelayProcess) async throws {
         self.relay = relay
-        senderCode = try await relay.chatctl.addUser("handmade").invite.code
-        receiverCode = try await relay.chatctl.addUser("listener").invite.code
+        // Before the first kill: an enrolment whose answer is lost cannot be repeated.
+        let codes = [try await relay.chatctl.addUser("handmade").invite.code, try await relay.chatctl.addUser("listener").invite.code]
+        let port = relay.port
+        sender = try await blocking { try WireDevice(port: port, code: codes[0]) }
+        receiver = try await blocking { try WireDevice(port: port, code: codes[1]) }
     }
 
     var answeredCount: Int { state.withLock { $0.answers.count } }
@@ -185,9 +187,7 @@ final class HandMadeSender: Sendable {
     func run(until stop: CrashTests.Flag) async throws {
         let port = relay.port
         try await blocking { [self] in
-            var sender = try persistently(stop) { try WireDevice(port: port, code: senderCode) }
-            let receiver = try persistently(stop) { try WireDevice(port: port, code: receiverCode) }
-            state.withLock { $0.receiver = receiver }
+            var sender = sender
             struct Chat: Decodable { var chatId: String }
             let chat = try persistently(stop) {
                 try sender.signIn()
@@ -256,8 +256,8 @@ final class HandMadeSender: Sendable {
     /// Reads the receiver's whole mailbox and compares it with the answers.
     func violations() async throws -> [String] {
         try await blocking { [self] in
-            let (receiver, answers, problems) = state.withLock { ($0.receiver, $0.answers, $0.problems) }
-            guard var receiver else { return ["the hand-made devices never enrolled"] }
+            let (answers, problems) = state.withLock { ($0.answers, $0.problems) }
+            var receiver = receiver
             try receiver.signIn()
             let connection = try RawConnection(port: receiver.port)
             guard try connection.upgrade(token: receiver.token).status == 101 else { return ["the listener cannot connect"] }
