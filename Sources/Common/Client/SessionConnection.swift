@@ -102,10 +102,10 @@ extension Session {
             return (error, nil)
         }
         switch refusal.code {
-        case "token_expired": token = nil
-        case "unauthorized" where token != nil: token = nil
-        case "device_revoked", "unauthorized":
-            failure = .revoked(refusal.message)
+        // Also for a token that is fresh: the relay can have been restarted since it gave it out, and knows no older ones. Another request
+        // may have found that out first. Only the relay's own word ends a device.
+        case "token_expired", "unauthorized": token = nil
+        case "device_revoked": failure = .revoked(refusal.message)
         case "replaced":
             failure = .replaced
         case "challenge_expired": break
