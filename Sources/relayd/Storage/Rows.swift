@@ -60,7 +60,7 @@ package struct DeviceRow: Sendable {
     package var keys: DeviceKeySet
     /// The device's place in the mailbox.
     package var cursor: UInt64
-    /// A revoked device keeps its name and public keys: what it sent before can still be checked by those who receive it later.
+    /// A revoked device keeps its public keys, not its name: what it sent before can still be checked by those who receive it later.
     package var revoked: Bool
     package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
 }

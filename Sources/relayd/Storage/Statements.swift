@@ -75,7 +75,7 @@ struct Statements {
             "SELECT device_id FROM devices WHERE user_id = ? AND identity_key = ? AND agreement_key = ? AND revoked = 0")
         insertDevice = try database.prepare(
             "INSERT INTO devices (device_id, user_id, name, identity_key, agreement_key, agreement_signature) VALUES (?, ?, ?, ?, ?, ?)")
-        revokeDevice = try database.prepare("UPDATE devices SET revoked = 1 WHERE device_id = ?")
+        revokeDevice = try database.prepare("UPDATE devices SET revoked = 1, name = '' WHERE device_id = ?")
         deleteCursor = try database.prepare("DELETE FROM cursors WHERE device_id = ?")
         deleteSender = try database.prepare("DELETE FROM senders WHERE device_id = ?")
         clearUser = try database.prepare("UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL WHERE user_id = ?")

@@ -262,6 +262,11 @@ private func rejection(_ outcome: Outcome) -> Rejection? {
         let bob = world.bob
         #expect(try await world.store.readers.read { try $0.mailboxCount(of: bob) } == 0)
         #expect(try await world.addUser("bob", invite: 8) != bob)
+        // The name that a person gave a device goes with it; the public keys stay, for what it sent.
+        let phone = world.devices[2]
+        let device = try await world.store.readers.read { try $0.anyDevice(phone) }
+        #expect(device?.name == "")
+        #expect(device?.keys == keys(2))
         await world.store.close()
     }
 
