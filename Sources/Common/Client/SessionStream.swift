@@ -113,7 +113,7 @@ extension Session {
                 effects.events.append(.receipt(chat: chat, user: user, try state.watermarks(in: chat, of: user)))
             }
         case .caughtUp(let caughtUp): caughtUpAt = caughtUp.mailboxSeq
-        case .pong, nil: break
+        case .pong, .announcement, nil: break
         }
     }
 }

@@ -14,6 +14,15 @@ package enum Limits {
     package static let wrappedKeyBytes = 256
     /// Members of a chat, from the published designs.
     package static let chatMembers = 1000
+    /// Chats of a user, former ones included: a device that comes back looks into each of them.
+    package static let chatsPerUser = 5000
+    /// Members whose wrapped keys are one row of the store: those of a larger group are spread over several, so that a member's are found
+    /// without reading everybody's.
+    package static let keyRowMembers = 32
+    /// Members up to which single receipts of a group are kept and pushed to the author of a message; beyond, counts are fetched.
+    package static let receiptMembers = 50
+    /// Messages named in one deletion.
+    package static let deletionsAtOnce = 256
     package static let devicesPerUser = 5
     /// A device number in a packed key list is found by a linear scan; more would ask for another format.
     package static let devicesPerUserCeiling = 16
@@ -40,6 +49,15 @@ package enum Limits {
     /// Bytes waiting in one socket before the relay stops pushing to it.
     package static let socketHighWatermarkBytes = 256 * 1024
     package static let socketLowWatermarkBytes = 64 * 1024
+    /// Sockets that are flushed for the copies of a large group before others get their turn: half a millisecond of an event loop.
+    package static let fanOutSlice = 64
+    /// A message to more members than this is flushed in slices.
+    package static let fanOutMembers = 32
+    /// Acknowledgements gather for so long before they go to the writer: nobody waits for them, and under light load each would cost a flush of
+    /// its own. Receipts come later by as much.
+    package static let acknowledgementDelay = Duration.milliseconds(20)
+    /// Acknowledgements in one command.
+    package static let acknowledgementsAtOnce = 256
     /// Sends of one connection that wait for the disk; beyond, its socket is not read.
     package static let sendsInFlight = 256
     /// Own messages that a sending device's stored cursor may lag behind: what it would pass over again after a break.

@@ -22,6 +22,14 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     case clientMessageIDUsed = "client_message_id_used"
     case positionUnknown = "position_unknown"
     case cursorAhead = "cursor_ahead"
+    case notAGroup = "not_a_group"
+    case notPermitted = "not_permitted"
+    case groupFull = "group_full"
+    case memberUnknown = "member_unknown"
+    case alreadyMember = "already_member"
+    case chatLimit = "chat_limit"
+    case rateLimited = "rate_limited"
+    case userSuspended = "user_suspended"
     case notFound = "not_found"
     case methodNotAllowed = "method_not_allowed"
     case upgradeRequired = "upgrade_required"
@@ -34,17 +42,18 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     /// Status of a REST reply, and of a refused upgrade.
     package var httpStatus: Int {
         switch self {
-        case .malformed, .unknownKind, .chatWithSelf, .positionUnknown: 400
+        case .malformed, .unknownKind, .chatWithSelf, .positionUnknown, .notAGroup: 400
         case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired: 401
-        case .inviteInvalid: 403
-        case .userUnknown, .chatUnknown, .messageUnknown, .notFound: 404
+        case .inviteInvalid, .notPermitted, .userSuspended: 403
+        case .userUnknown, .chatUnknown, .messageUnknown, .memberUnknown, .notFound: 404
         case .methodNotAllowed: 405
         case .timeout: 408
-        case .deviceSetMismatch, .clientMessageIDUsed, .replaced, .cursorAhead: 409
+        case .deviceSetMismatch, .clientMessageIDUsed, .replaced, .cursorAhead, .alreadyMember: 409
         case .inviteUsed, .inviteExpired, .recipientGone: 410
         case .tooLarge: 413
-        case .deviceLimit: 422
+        case .deviceLimit, .groupFull, .chatLimit: 422
         case .upgradeRequired: 426
+        case .rateLimited: 429
         case .internal: 500
         case .overloaded, .restarting: 503
         }
@@ -62,6 +71,7 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .timeout: 4408
         case .replaced: 4409
         case .cursorAhead: 4410
+        case .userSuspended: 4411
         default: nil
         }
     }
@@ -91,6 +101,14 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .positionUnknown: "name a sequence that you were given"
         case .cursorAhead:
             "this relay never sent you that much: it was restored from a backup, or is another one; connect with cursor 0 and drop what you know by message id"
+        case .notAGroup: "only groups have members to change: POST /v1/groups makes one"
+        case .notPermitted: "ask an admin or the owner of the group; GET /v1/chats/{id} names them"
+        case .groupFull: "remove somebody first, or make a second group"
+        case .memberUnknown: "fetch the group again (GET /v1/chats/{id}): its members changed"
+        case .alreadyMember: "fetch the group again (GET /v1/chats/{id}): its members changed"
+        case .chatLimit: "leave a group first"
+        case .rateLimited: "wait for retry_after_ms, then send again from the first one that was refused"
+        case .userSuspended: "ask the operator; nothing that was sent to you is lost"
         case .notFound: "see relay-protocol(7) for the paths"
         case .methodNotAllowed: "see relay-protocol(7) for the methods"
         case .upgradeRequired: "connect with a WebSocket client, version 13"

@@ -99,7 +99,7 @@ enum ClientRequest {
             case .read(let read):
                 self = .read(request: request, try Checked.id(read.chatID, "chat_id"), chatSeq: try Checked.sequence(read.chatSeq, "chat_seq"))
             case .ping: self = .ping(request: request)
-            case nil: throw WireFailure(.unknownKind, "the frame has no kind that this relay knows")
+            case .groupChange, .delete, nil: throw WireFailure(.unknownKind, "the frame has no kind that this relay knows")
             }
         } catch {
             self = .invalid(request: request, error)

@@ -37,6 +37,14 @@ package nonisolated struct Relay_Client_V1_Content: Sendable {
     set {kind = .text(newValue)}
   }
 
+  package var groupTitle: Relay_Client_V1_GroupTitle {
+    get {
+      if case .groupTitle(let v)? = kind {return v}
+      return Relay_Client_V1_GroupTitle()
+    }
+    set {kind = .groupTitle(newValue)}
+  }
+
   /// The sender's clock when the message was written, milliseconds since 1970-01-01 UTC.
   package var writtenAtMs: Int64 = 0
 
@@ -44,6 +52,7 @@ package nonisolated struct Relay_Client_V1_Content: Sendable {
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
     case text(Relay_Client_V1_Text)
+    case groupTitle(Relay_Client_V1_GroupTitle)
 
   }
 
@@ -62,13 +71,26 @@ package nonisolated struct Relay_Client_V1_Text: Sendable {
   package init() {}
 }
 
+/// Travels in the body of a group change: what the members call the group.
+package nonisolated struct Relay_Client_V1_GroupTitle: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var title: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "relay.client.v1"
 
 nonisolated extension Relay_Client_V1_Content: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Content"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}written_at_ms\0\u{c}\u{3}\u{7}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}written_at_ms\0\u{4}\u{8}group_title\0\u{c}\u{3}\u{7}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -90,6 +112,19 @@ nonisolated extension Relay_Client_V1_Content: SwiftProtobuf.Message, SwiftProto
         }
       }()
       case 2: try { try decoder.decodeSingularInt64Field(value: &self.writtenAtMs) }()
+      case 10: try {
+        var v: Relay_Client_V1_GroupTitle?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .groupTitle(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .groupTitle(v)
+        }
+      }()
       default: break
       }
     }
@@ -106,6 +141,9 @@ nonisolated extension Relay_Client_V1_Content: SwiftProtobuf.Message, SwiftProto
     if self.writtenAtMs != 0 {
       try visitor.visitSingularInt64Field(value: self.writtenAtMs, fieldNumber: 2)
     }
+    try { if case .groupTitle(let v)? = self.kind {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -142,6 +180,36 @@ nonisolated extension Relay_Client_V1_Text: SwiftProtobuf.Message, SwiftProtobuf
 
   package static func ==(lhs: Relay_Client_V1_Text, rhs: Relay_Client_V1_Text) -> Bool {
     if lhs.text != rhs.text {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_GroupTitle: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GroupTitle"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}title\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.title) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.title.isEmpty {
+      try visitor.visitSingularStringField(value: self.title, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_GroupTitle, rhs: Relay_Client_V1_GroupTitle) -> Bool {
+    if lhs.title != rhs.title {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

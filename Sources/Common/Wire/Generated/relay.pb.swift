@@ -30,6 +30,158 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+package nonisolated enum Relay_V1_GroupAction: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// user_ids: the other members; the caller becomes owner
+  case create // = 1
+
+  /// user_ids: the new members
+  case add // = 2
+
+  /// user_ids: who is removed
+  case remove // = 3
+
+  /// the caller leaves
+  case leave // = 4
+
+  /// body: the new title, sealed
+  case rename // = 5
+
+  /// user_ids: whose role becomes `role`
+  case setRole // = 6
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .create
+    case 2: self = .add
+    case 3: self = .remove
+    case 4: self = .leave
+    case 5: self = .rename
+    case 6: self = .setRole
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .create: return 1
+    case .add: return 2
+    case .remove: return 3
+    case .leave: return 4
+    case .rename: return 5
+    case .setRole: return 6
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Relay_V1_GroupAction] = [
+    .unspecified,
+    .create,
+    .add,
+    .remove,
+    .leave,
+    .rename,
+    .setRole,
+  ]
+
+}
+
+package nonisolated enum Relay_V1_GroupRole: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case member // = 1
+  case admin // = 2
+  case owner // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .member
+    case 2: self = .admin
+    case 3: self = .owner
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .member: return 1
+    case .admin: return 2
+    case .owner: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Relay_V1_GroupRole] = [
+    .unspecified,
+    .member,
+    .admin,
+    .owner,
+  ]
+
+}
+
+package nonisolated enum Relay_V1_ChatKind: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+  case direct // = 1
+  case group // = 2
+
+  /// the user's own devices only; carries deletions for me
+  case notes // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .direct
+    case 2: self = .group
+    case 3: self = .notes
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .direct: return 1
+    case .group: return 2
+    case .notes: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Relay_V1_ChatKind] = [
+    .unspecified,
+    .direct,
+    .group,
+    .notes,
+  ]
+
+}
+
 package nonisolated struct Relay_V1_ClientFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -72,6 +224,22 @@ package nonisolated struct Relay_V1_ClientFrame: Sendable {
     set {kind = .ping(newValue)}
   }
 
+  package var groupChange: Relay_V1_GroupChange {
+    get {
+      if case .groupChange(let v)? = kind {return v}
+      return Relay_V1_GroupChange()
+    }
+    set {kind = .groupChange(newValue)}
+  }
+
+  package var delete: Relay_V1_Delete {
+    get {
+      if case .delete(let v)? = kind {return v}
+      return Relay_V1_Delete()
+    }
+    set {kind = .delete(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -79,6 +247,8 @@ package nonisolated struct Relay_V1_ClientFrame: Sendable {
     case ack(Relay_V1_Ack)
     case read(Relay_V1_Read)
     case ping(Relay_V1_Ping)
+    case groupChange(Relay_V1_GroupChange)
+    case delete(Relay_V1_Delete)
 
   }
 
@@ -143,6 +313,14 @@ package nonisolated struct Relay_V1_ServerFrame: Sendable {
     set {kind = .pong(newValue)}
   }
 
+  package var announcement: Relay_V1_Announcement {
+    get {
+      if case .announcement(let v)? = kind {return v}
+      return Relay_V1_Announcement()
+    }
+    set {kind = .announcement(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -152,6 +330,7 @@ package nonisolated struct Relay_V1_ServerFrame: Sendable {
     case receipts(Relay_V1_Receipts)
     case caughtUp(Relay_V1_CaughtUp)
     case pong(Relay_V1_Pong)
+    case announcement(Relay_V1_Announcement)
 
   }
 
@@ -202,6 +381,56 @@ package nonisolated struct Relay_V1_WrappedKey: Sendable {
   package var deviceID: UInt64 = 0
 
   package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A change of a group. It takes its place in the chat's order like a message, and every member receives it as an envelope with `event`.
+package nonisolated struct Relay_V1_GroupChange: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 0 for CREATE: `sent` names the new chat.
+  package var chatID: UInt64 = 0
+
+  /// Counts together with those of Send; a retry gets the first answer.
+  package var clientMessageID: UInt64 = 0
+
+  package var action: Relay_V1_GroupAction = .unspecified
+
+  package var userIds: [UInt64] = []
+
+  package var role: Relay_V1_GroupRole = .unspecified
+
+  /// Content for the members after the change (a title that newcomers need); optional, and never with CREATE.
+  package var body: Data = Data()
+
+  /// Exactly as for a Send, for the members after the change; empty without a body.
+  package var keys: [Relay_V1_MemberKeys] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Deletes messages of a chat: for this user's devices, or for everyone.
+package nonisolated struct Relay_V1_Delete: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var chatID: UInt64 = 0
+
+  /// Counts together with those of Send; a retry gets the first answer.
+  package var clientMessageID: UInt64 = 0
+
+  /// At most 256; one's own for everyone, unless one is admin or owner of the group.
+  package var chatSeqs: [UInt64] = []
+
+  package var forEveryone: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -289,32 +518,141 @@ package nonisolated struct Relay_V1_Deliver: Sendable {
   package init() {}
 }
 
-package nonisolated struct Relay_V1_Envelope: Sendable {
+package nonisolated struct Relay_V1_Envelope: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var mailboxSeq: UInt64 = 0
+  package var mailboxSeq: UInt64 {
+    get {_storage._mailboxSeq}
+    set {_uniqueStorage()._mailboxSeq = newValue}
+  }
+
+  package var chatID: UInt64 {
+    get {_storage._chatID}
+    set {_uniqueStorage()._chatID = newValue}
+  }
+
+  package var chatSeq: UInt64 {
+    get {_storage._chatSeq}
+    set {_uniqueStorage()._chatSeq = newValue}
+  }
+
+  package var messageID: UInt64 {
+    get {_storage._messageID}
+    set {_uniqueStorage()._messageID = newValue}
+  }
+
+  /// The relay's clock, milliseconds since 1970-01-01 UTC.
+  package var sentAtMs: Int64 {
+    get {_storage._sentAtMs}
+    set {_uniqueStorage()._sentAtMs = newValue}
+  }
+
+  package var senderUserID: UInt64 {
+    get {_storage._senderUserID}
+    set {_uniqueStorage()._senderUserID = newValue}
+  }
+
+  package var senderDeviceID: UInt64 {
+    get {_storage._senderDeviceID}
+    set {_uniqueStorage()._senderDeviceID = newValue}
+  }
+
+  package var clientMessageID: UInt64 {
+    get {_storage._clientMessageID}
+    set {_uniqueStorage()._clientMessageID = newValue}
+  }
+
+  package var body: Data {
+    get {_storage._body}
+    set {_uniqueStorage()._body = newValue}
+  }
+
+  /// Wrapped for the device that receives this envelope; empty when the message was sent before the device existed.
+  package var key: Data {
+    get {_storage._key}
+    set {_uniqueStorage()._key = newValue}
+  }
+
+  /// A change of the group; body and key are there when the change carried content.
+  package var event: Relay_V1_GroupEvent {
+    get {_storage._event ?? Relay_V1_GroupEvent()}
+    set {_uniqueStorage()._event = newValue}
+  }
+  /// Returns true if `event` has been explicitly set.
+  package var hasEvent: Bool {_storage._event != nil}
+  /// Clears the value of `event`. Subsequent reads from it will return its default value.
+  package mutating func clearEvent() {_uniqueStorage()._event = nil}
+
+  /// These messages were deleted. In the chat itself for everyone; in the user's notes (a chat of one) for this user's devices only.
+  package var deletion: Relay_V1_Deletion {
+    get {_storage._deletion ?? Relay_V1_Deletion()}
+    set {_uniqueStorage()._deletion = newValue}
+  }
+  /// Returns true if `deletion` has been explicitly set.
+  package var hasDeletion: Bool {_storage._deletion != nil}
+  /// Clears the value of `deletion`. Subsequent reads from it will return its default value.
+  package mutating func clearDeletion() {_uniqueStorage()._deletion = nil}
+
+  /// The message that had this place was deleted: there is no body any more.
+  package var deleted: Bool {
+    get {_storage._deleted}
+    set {_uniqueStorage()._deleted = newValue}
+  }
+
+  /// A gap marker: all messages of the chat up to and with chat_seq are gone from the relay; there is no message in this envelope.
+  package var gone: Bool {
+    get {_storage._gone}
+    set {_uniqueStorage()._gone = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct Relay_V1_GroupEvent: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var action: Relay_V1_GroupAction = .unspecified
+
+  package var userIds: [UInt64] = []
+
+  package var role: Relay_V1_GroupRole = .unspecified
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Relay_V1_Deletion: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var chatID: UInt64 = 0
+
+  package var chatSeqs: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// There are newer messages in a chat whose envelopes are not pushed, because the group is large: fetch them.
+package nonisolated struct Relay_V1_Announcement: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
 
   package var chatID: UInt64 = 0
 
   package var chatSeq: UInt64 = 0
-
-  package var messageID: UInt64 = 0
-
-  /// The relay's clock, milliseconds since 1970-01-01 UTC.
-  package var sentAtMs: Int64 = 0
-
-  package var senderUserID: UInt64 = 0
-
-  package var senderDeviceID: UInt64 = 0
-
-  package var clientMessageID: UInt64 = 0
-
-  package var body: Data = Data()
-
-  /// Wrapped for the device that receives this envelope; empty when the message was sent before the device existed.
-  package var key: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -600,6 +938,22 @@ package nonisolated struct Relay_V1_Chat: Sendable {
   /// with their active devices and keys
   package var members: [Relay_V1_User] = []
 
+  package var kind: Relay_V1_ChatKind = .unspecified
+
+  /// In a group: the members' roles, in the order of `members`.
+  package var roles: [Relay_V1_GroupRole] = []
+
+  /// The newest sequence.
+  package var lastSeq: UInt64 = 0
+
+  /// The caller's place: where the membership began, and where it ended (0: it goes on).
+  package var joinedSeq: UInt64 = 0
+
+  package var leftSeq: UInt64 = 0
+
+  /// True when envelopes of this chat are announced, not pushed.
+  package var announced: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -625,6 +979,16 @@ package nonisolated struct Relay_V1_Conversation: Sendable {
   package mutating func clearLastMessage() {self._lastMessage = nil}
 
   package var lastUpdatedMs: Int64 = 0
+
+  package var kind: Relay_V1_ChatKind = .unspecified
+
+  /// The caller's own watermark: unread is what lies between it and last_message.
+  package var readSeq: UInt64 = 0
+
+  /// False when the caller is no member any more.
+  package var active: Bool = false
+
+  package var memberCount: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -681,8 +1045,18 @@ package nonisolated struct Relay_V1_MessageStatus: Sendable {
   /// Clears the value of `sent`. Subsequent reads from it will return its default value.
   package mutating func clearSent() {self._sent = nil}
 
-  /// Per recipient, how far delivered and read.
+  /// Per recipient, how far delivered and read; in groups of more than 50 members the counts only.
   package var receipts: [Relay_V1_Receipt] = []
+
+  /// Members other than the sender when asked, and how many of them have it and have read it.
+  package var recipients: UInt32 = 0
+
+  package var delivered: UInt32 = 0
+
+  package var read: UInt32 = 0
+
+  /// Deleted for everyone; the watermarks stay as they were.
+  package var deleted: Bool = false
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -703,6 +1077,8 @@ package nonisolated struct Relay_V1_Info: Sendable {
   package var maxDevicesPerUser: UInt32 = 0
 
   package var nowMs: Int64 = 0
+
+  package var maxGroupMembers: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -747,9 +1123,21 @@ package nonisolated struct Relay_V1_HostSlots: Sendable {
 
 fileprivate nonisolated let _protobuf_package = "relay.v1"
 
+nonisolated extension Relay_V1_GroupAction: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0GROUP_ACTION_UNSPECIFIED\0\u{1}CREATE\0\u{1}ADD\0\u{1}REMOVE\0\u{1}LEAVE\0\u{1}RENAME\0\u{1}SET_ROLE\0")
+}
+
+nonisolated extension Relay_V1_GroupRole: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0GROUP_ROLE_UNSPECIFIED\0\u{1}MEMBER\0\u{1}ADMIN\0\u{1}OWNER\0")
+}
+
+nonisolated extension Relay_V1_ChatKind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CHAT_KIND_UNSPECIFIED\0\u{1}DIRECT\0\u{1}GROUP\0\u{1}NOTES\0")
+}
+
 nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}send\0\u{1}ack\0\u{1}read\0\u{1}ping\0\u{c}\u{6}\u{a}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}send\0\u{1}ack\0\u{1}read\0\u{1}ping\0\u{3}group_change\0\u{1}delete\0\u{c}\u{8}\u{8}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -810,6 +1198,32 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .ping(v)
         }
       }()
+      case 6: try {
+        var v: Relay_V1_GroupChange?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .groupChange(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .groupChange(v)
+        }
+      }()
+      case 7: try {
+        var v: Relay_V1_Delete?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .delete(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .delete(v)
+        }
+      }()
       default: break
       }
     }
@@ -840,6 +1254,14 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
       guard case .ping(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
     }()
+    case .groupChange?: try {
+      guard case .groupChange(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .delete?: try {
+      guard case .delete(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -855,7 +1277,7 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}sent\0\u{1}error\0\u{1}deliver\0\u{1}receipts\0\u{3}caught_up\0\u{1}pong\0\u{c}\u{8}\u{8}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}sent\0\u{1}error\0\u{1}deliver\0\u{1}receipts\0\u{3}caught_up\0\u{1}pong\0\u{1}announcement\0\u{c}\u{9}\u{7}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -942,6 +1364,19 @@ nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .pong(v)
         }
       }()
+      case 8: try {
+        var v: Relay_V1_Announcement?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .announcement(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .announcement(v)
+        }
+      }()
       default: break
       }
     }
@@ -979,6 +1414,10 @@ nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf
     case .pong?: try {
       guard case .pong(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .announcement?: try {
+      guard case .announcement(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
     case nil: break
     }
@@ -1103,6 +1542,111 @@ nonisolated extension Relay_V1_WrappedKey: SwiftProtobuf.Message, SwiftProtobuf.
   package static func ==(lhs: Relay_V1_WrappedKey, rhs: Relay_V1_WrappedKey) -> Bool {
     if lhs.deviceID != rhs.deviceID {return false}
     if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_GroupChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GroupChange"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}client_message_id\0\u{1}action\0\u{3}user_ids\0\u{1}role\0\u{1}body\0\u{1}keys\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.clientMessageID) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 4: try { try decoder.decodeRepeatedUInt64Field(value: &self.userIds) }()
+      case 5: try { try decoder.decodeSingularEnumField(value: &self.role) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 1)
+    }
+    if self.clientMessageID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.clientMessageID, fieldNumber: 2)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 3)
+    }
+    if !self.userIds.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.userIds, fieldNumber: 4)
+    }
+    if self.role != .unspecified {
+      try visitor.visitSingularEnumField(value: self.role, fieldNumber: 5)
+    }
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 6)
+    }
+    if !self.keys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.keys, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_GroupChange, rhs: Relay_V1_GroupChange) -> Bool {
+    if lhs.chatID != rhs.chatID {return false}
+    if lhs.clientMessageID != rhs.clientMessageID {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.userIds != rhs.userIds {return false}
+    if lhs.role != rhs.role {return false}
+    if lhs.body != rhs.body {return false}
+    if lhs.keys != rhs.keys {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_Delete: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Delete"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}client_message_id\0\u{3}chat_seqs\0\u{3}for_everyone\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.clientMessageID) }()
+      case 3: try { try decoder.decodeRepeatedUInt64Field(value: &self.chatSeqs) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.forEveryone) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 1)
+    }
+    if self.clientMessageID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.clientMessageID, fieldNumber: 2)
+    }
+    if !self.chatSeqs.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.chatSeqs, fieldNumber: 3)
+    }
+    if self.forEveryone != false {
+      try visitor.visitSingularBoolField(value: self.forEveryone, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Delete, rhs: Relay_V1_Delete) -> Bool {
+    if lhs.chatID != rhs.chatID {return false}
+    if lhs.clientMessageID != rhs.clientMessageID {return false}
+    if lhs.chatSeqs != rhs.chatSeqs {return false}
+    if lhs.forEveryone != rhs.forEveryone {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1293,7 +1837,168 @@ nonisolated extension Relay_V1_Deliver: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Envelope"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}mailbox_seq\0\u{3}chat_id\0\u{3}chat_seq\0\u{3}message_id\0\u{3}sent_at_ms\0\u{3}sender_user_id\0\u{3}sender_device_id\0\u{3}client_message_id\0\u{1}body\0\u{1}key\0\u{c}\u{b}\u{5}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}mailbox_seq\0\u{3}chat_id\0\u{3}chat_seq\0\u{3}message_id\0\u{3}sent_at_ms\0\u{3}sender_user_id\0\u{3}sender_device_id\0\u{3}client_message_id\0\u{1}body\0\u{1}key\0\u{1}event\0\u{1}deletion\0\u{1}deleted\0\u{1}gone\0\u{c}\u{f}\u{1}")
+
+  fileprivate class _StorageClass {
+    var _mailboxSeq: UInt64 = 0
+    var _chatID: UInt64 = 0
+    var _chatSeq: UInt64 = 0
+    var _messageID: UInt64 = 0
+    var _sentAtMs: Int64 = 0
+    var _senderUserID: UInt64 = 0
+    var _senderDeviceID: UInt64 = 0
+    var _clientMessageID: UInt64 = 0
+    var _body: Data = Data()
+    var _key: Data = Data()
+    var _event: Relay_V1_GroupEvent? = nil
+    var _deletion: Relay_V1_Deletion? = nil
+    var _deleted: Bool = false
+    var _gone: Bool = false
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _mailboxSeq = source._mailboxSeq
+      _chatID = source._chatID
+      _chatSeq = source._chatSeq
+      _messageID = source._messageID
+      _sentAtMs = source._sentAtMs
+      _senderUserID = source._senderUserID
+      _senderDeviceID = source._senderDeviceID
+      _clientMessageID = source._clientMessageID
+      _body = source._body
+      _key = source._key
+      _event = source._event
+      _deletion = source._deletion
+      _deleted = source._deleted
+      _gone = source._gone
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._mailboxSeq) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._chatID) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._chatSeq) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._messageID) }()
+        case 5: try { try decoder.decodeSingularInt64Field(value: &_storage._sentAtMs) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._senderUserID) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._senderDeviceID) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._clientMessageID) }()
+        case 9: try { try decoder.decodeSingularBytesField(value: &_storage._body) }()
+        case 10: try { try decoder.decodeSingularBytesField(value: &_storage._key) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._event) }()
+        case 12: try { try decoder.decodeSingularMessageField(value: &_storage._deletion) }()
+        case 13: try { try decoder.decodeSingularBoolField(value: &_storage._deleted) }()
+        case 14: try { try decoder.decodeSingularBoolField(value: &_storage._gone) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._mailboxSeq != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._mailboxSeq, fieldNumber: 1)
+      }
+      if _storage._chatID != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._chatID, fieldNumber: 2)
+      }
+      if _storage._chatSeq != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._chatSeq, fieldNumber: 3)
+      }
+      if _storage._messageID != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._messageID, fieldNumber: 4)
+      }
+      if _storage._sentAtMs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._sentAtMs, fieldNumber: 5)
+      }
+      if _storage._senderUserID != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._senderUserID, fieldNumber: 6)
+      }
+      if _storage._senderDeviceID != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._senderDeviceID, fieldNumber: 7)
+      }
+      if _storage._clientMessageID != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._clientMessageID, fieldNumber: 8)
+      }
+      if !_storage._body.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._body, fieldNumber: 9)
+      }
+      if !_storage._key.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._key, fieldNumber: 10)
+      }
+      try { if let v = _storage._event {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._deletion {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+      } }()
+      if _storage._deleted != false {
+        try visitor.visitSingularBoolField(value: _storage._deleted, fieldNumber: 13)
+      }
+      if _storage._gone != false {
+        try visitor.visitSingularBoolField(value: _storage._gone, fieldNumber: 14)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Envelope, rhs: Relay_V1_Envelope) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._mailboxSeq != rhs_storage._mailboxSeq {return false}
+        if _storage._chatID != rhs_storage._chatID {return false}
+        if _storage._chatSeq != rhs_storage._chatSeq {return false}
+        if _storage._messageID != rhs_storage._messageID {return false}
+        if _storage._sentAtMs != rhs_storage._sentAtMs {return false}
+        if _storage._senderUserID != rhs_storage._senderUserID {return false}
+        if _storage._senderDeviceID != rhs_storage._senderDeviceID {return false}
+        if _storage._clientMessageID != rhs_storage._clientMessageID {return false}
+        if _storage._body != rhs_storage._body {return false}
+        if _storage._key != rhs_storage._key {return false}
+        if _storage._event != rhs_storage._event {return false}
+        if _storage._deletion != rhs_storage._deletion {return false}
+        if _storage._deleted != rhs_storage._deleted {return false}
+        if _storage._gone != rhs_storage._gone {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_GroupEvent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".GroupEvent"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}action\0\u{3}user_ids\0\u{1}role\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1301,66 +2006,101 @@ nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._M
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.mailboxSeq) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.chatSeq) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.messageID) }()
-      case 5: try { try decoder.decodeSingularInt64Field(value: &self.sentAtMs) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.senderUserID) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.senderDeviceID) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.clientMessageID) }()
-      case 9: try { try decoder.decodeSingularBytesField(value: &self.body) }()
-      case 10: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.userIds) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.role) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.mailboxSeq != 0 {
-      try visitor.visitSingularUInt64Field(value: self.mailboxSeq, fieldNumber: 1)
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 1)
     }
-    if self.chatID != 0 {
-      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 2)
+    if !self.userIds.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.userIds, fieldNumber: 2)
     }
-    if self.chatSeq != 0 {
-      try visitor.visitSingularUInt64Field(value: self.chatSeq, fieldNumber: 3)
-    }
-    if self.messageID != 0 {
-      try visitor.visitSingularUInt64Field(value: self.messageID, fieldNumber: 4)
-    }
-    if self.sentAtMs != 0 {
-      try visitor.visitSingularInt64Field(value: self.sentAtMs, fieldNumber: 5)
-    }
-    if self.senderUserID != 0 {
-      try visitor.visitSingularUInt64Field(value: self.senderUserID, fieldNumber: 6)
-    }
-    if self.senderDeviceID != 0 {
-      try visitor.visitSingularUInt64Field(value: self.senderDeviceID, fieldNumber: 7)
-    }
-    if self.clientMessageID != 0 {
-      try visitor.visitSingularUInt64Field(value: self.clientMessageID, fieldNumber: 8)
-    }
-    if !self.body.isEmpty {
-      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 9)
-    }
-    if !self.key.isEmpty {
-      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 10)
+    if self.role != .unspecified {
+      try visitor.visitSingularEnumField(value: self.role, fieldNumber: 3)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: Relay_V1_Envelope, rhs: Relay_V1_Envelope) -> Bool {
-    if lhs.mailboxSeq != rhs.mailboxSeq {return false}
+  package static func ==(lhs: Relay_V1_GroupEvent, rhs: Relay_V1_GroupEvent) -> Bool {
+    if lhs.action != rhs.action {return false}
+    if lhs.userIds != rhs.userIds {return false}
+    if lhs.role != rhs.role {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_Deletion: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Deletion"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}chat_seqs\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
+      case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.chatSeqs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 1)
+    }
+    if !self.chatSeqs.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.chatSeqs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Deletion, rhs: Relay_V1_Deletion) -> Bool {
+    if lhs.chatID != rhs.chatID {return false}
+    if lhs.chatSeqs != rhs.chatSeqs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_Announcement: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Announcement"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}chat_seq\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.chatSeq) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 1)
+    }
+    if self.chatSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatSeq, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Announcement, rhs: Relay_V1_Announcement) -> Bool {
     if lhs.chatID != rhs.chatID {return false}
     if lhs.chatSeq != rhs.chatSeq {return false}
-    if lhs.messageID != rhs.messageID {return false}
-    if lhs.sentAtMs != rhs.sentAtMs {return false}
-    if lhs.senderUserID != rhs.senderUserID {return false}
-    if lhs.senderDeviceID != rhs.senderDeviceID {return false}
-    if lhs.clientMessageID != rhs.clientMessageID {return false}
-    if lhs.body != rhs.body {return false}
-    if lhs.key != rhs.key {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1966,7 +2706,7 @@ nonisolated extension Relay_V1_OpenChatRequest: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Relay_V1_Chat: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Chat"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{1}members\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{1}members\0\u{1}kind\0\u{1}roles\0\u{3}last_seq\0\u{3}joined_seq\0\u{3}left_seq\0\u{1}announced\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1976,6 +2716,12 @@ nonisolated extension Relay_V1_Chat: SwiftProtobuf.Message, SwiftProtobuf._Messa
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 4: try { try decoder.decodeRepeatedEnumField(value: &self.roles) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.lastSeq) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.joinedSeq) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.leftSeq) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.announced) }()
       default: break
       }
     }
@@ -1988,12 +2734,36 @@ nonisolated extension Relay_V1_Chat: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.members.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 2)
     }
+    if self.kind != .unspecified {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 3)
+    }
+    if !self.roles.isEmpty {
+      try visitor.visitPackedEnumField(value: self.roles, fieldNumber: 4)
+    }
+    if self.lastSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastSeq, fieldNumber: 5)
+    }
+    if self.joinedSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.joinedSeq, fieldNumber: 6)
+    }
+    if self.leftSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.leftSeq, fieldNumber: 7)
+    }
+    if self.announced != false {
+      try visitor.visitSingularBoolField(value: self.announced, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Relay_V1_Chat, rhs: Relay_V1_Chat) -> Bool {
     if lhs.chatID != rhs.chatID {return false}
     if lhs.members != rhs.members {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.roles != rhs.roles {return false}
+    if lhs.lastSeq != rhs.lastSeq {return false}
+    if lhs.joinedSeq != rhs.joinedSeq {return false}
+    if lhs.leftSeq != rhs.leftSeq {return false}
+    if lhs.announced != rhs.announced {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2001,7 +2771,7 @@ nonisolated extension Relay_V1_Chat: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension Relay_V1_Conversation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Conversation"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}member_user_ids\0\u{3}last_message\0\u{3}last_updated_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}member_user_ids\0\u{3}last_message\0\u{3}last_updated_ms\0\u{1}kind\0\u{3}read_seq\0\u{1}active\0\u{3}member_count\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2013,6 +2783,10 @@ nonisolated extension Relay_V1_Conversation: SwiftProtobuf.Message, SwiftProtobu
       case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.memberUserIds) }()
       case 3: try { try decoder.decodeSingularMessageField(value: &self._lastMessage) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.lastUpdatedMs) }()
+      case 5: try { try decoder.decodeSingularEnumField(value: &self.kind) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.readSeq) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.active) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.memberCount) }()
       default: break
       }
     }
@@ -2035,6 +2809,18 @@ nonisolated extension Relay_V1_Conversation: SwiftProtobuf.Message, SwiftProtobu
     if self.lastUpdatedMs != 0 {
       try visitor.visitSingularInt64Field(value: self.lastUpdatedMs, fieldNumber: 4)
     }
+    if self.kind != .unspecified {
+      try visitor.visitSingularEnumField(value: self.kind, fieldNumber: 5)
+    }
+    if self.readSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.readSeq, fieldNumber: 6)
+    }
+    if self.active != false {
+      try visitor.visitSingularBoolField(value: self.active, fieldNumber: 7)
+    }
+    if self.memberCount != 0 {
+      try visitor.visitSingularUInt32Field(value: self.memberCount, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2043,6 +2829,10 @@ nonisolated extension Relay_V1_Conversation: SwiftProtobuf.Message, SwiftProtobu
     if lhs.memberUserIds != rhs.memberUserIds {return false}
     if lhs._lastMessage != rhs._lastMessage {return false}
     if lhs.lastUpdatedMs != rhs.lastUpdatedMs {return false}
+    if lhs.kind != rhs.kind {return false}
+    if lhs.readSeq != rhs.readSeq {return false}
+    if lhs.active != rhs.active {return false}
+    if lhs.memberCount != rhs.memberCount {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2130,7 +2920,7 @@ nonisolated extension Relay_V1_MessagesPage: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Relay_V1_MessageStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MessageStatus"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sent\0\u{1}receipts\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}sent\0\u{1}receipts\0\u{1}recipients\0\u{1}delivered\0\u{1}read\0\u{1}deleted\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2140,6 +2930,10 @@ nonisolated extension Relay_V1_MessageStatus: SwiftProtobuf.Message, SwiftProtob
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._sent) }()
       case 2: try { try decoder.decodeRepeatedMessageField(value: &self.receipts) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.recipients) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.delivered) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.read) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.deleted) }()
       default: break
       }
     }
@@ -2156,12 +2950,28 @@ nonisolated extension Relay_V1_MessageStatus: SwiftProtobuf.Message, SwiftProtob
     if !self.receipts.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.receipts, fieldNumber: 2)
     }
+    if self.recipients != 0 {
+      try visitor.visitSingularUInt32Field(value: self.recipients, fieldNumber: 3)
+    }
+    if self.delivered != 0 {
+      try visitor.visitSingularUInt32Field(value: self.delivered, fieldNumber: 4)
+    }
+    if self.read != 0 {
+      try visitor.visitSingularUInt32Field(value: self.read, fieldNumber: 5)
+    }
+    if self.deleted != false {
+      try visitor.visitSingularBoolField(value: self.deleted, fieldNumber: 6)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Relay_V1_MessageStatus, rhs: Relay_V1_MessageStatus) -> Bool {
     if lhs._sent != rhs._sent {return false}
     if lhs.receipts != rhs.receipts {return false}
+    if lhs.recipients != rhs.recipients {return false}
+    if lhs.delivered != rhs.delivered {return false}
+    if lhs.read != rhs.read {return false}
+    if lhs.deleted != rhs.deleted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2169,7 +2979,7 @@ nonisolated extension Relay_V1_MessageStatus: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension Relay_V1_Info: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Info"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}max_body_bytes\0\u{3}max_devices_per_user\0\u{3}now_ms\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0\u{3}max_body_bytes\0\u{3}max_devices_per_user\0\u{3}now_ms\0\u{3}max_group_members\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2181,6 +2991,7 @@ nonisolated extension Relay_V1_Info: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.maxBodyBytes) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.maxDevicesPerUser) }()
       case 4: try { try decoder.decodeSingularInt64Field(value: &self.nowMs) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.maxGroupMembers) }()
       default: break
       }
     }
@@ -2199,6 +3010,9 @@ nonisolated extension Relay_V1_Info: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.nowMs != 0 {
       try visitor.visitSingularInt64Field(value: self.nowMs, fieldNumber: 4)
     }
+    if self.maxGroupMembers != 0 {
+      try visitor.visitSingularUInt32Field(value: self.maxGroupMembers, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2207,6 +3021,7 @@ nonisolated extension Relay_V1_Info: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.maxBodyBytes != rhs.maxBodyBytes {return false}
     if lhs.maxDevicesPerUser != rhs.maxDevicesPerUser {return false}
     if lhs.nowMs != rhs.nowMs {return false}
+    if lhs.maxGroupMembers != rhs.maxGroupMembers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
