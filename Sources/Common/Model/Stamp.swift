@@ -39,8 +39,13 @@ package struct StampSource {
     /// - Parameter last: the highest stamp that was ever handed out; the next one is above it.
     package init(after last: Stamp) { self.last = last.rawValue }
 
-    package mutating func next(at now: Timestamp) -> Stamp {
-        last = max(last + 1, Stamp(time: now).rawValue)
-        return Stamp(rawValue: last)
+    /// The highest stamp that was handed out.
+    package var latest: Stamp { Stamp(rawValue: last) }
+
+    /// - Parameter count: how many stamps in a row to take; the first is returned.
+    package mutating func next(at now: Timestamp, count: UInt64 = 1) -> Stamp {
+        let first = max(last + 1, Stamp(time: now).rawValue)
+        last = first + count - 1
+        return Stamp(rawValue: first)
     }
 }

@@ -92,6 +92,14 @@ package final class Database {
         }
     }
 
+    /// Runs `body` in one read transaction: all its statements see the same state.
+    package func snapshot<Result>(_ body: () throws -> Result) throws -> Result {
+        try execute("BEGIN")
+        // Nothing was written, so ending the transaction cannot fail in a way that matters.
+        defer { sqlite3_exec(handle, "COMMIT", nil, nil, nil) }
+        return try body()
+    }
+
     /// Rows that the last statement changed.
     package var changes: Int { Int(sqlite3_changes64(handle)) }
 

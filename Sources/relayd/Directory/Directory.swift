@@ -60,12 +60,13 @@ package final class Directory: Sendable {
         revocations.revoked(devices)
     }
 
-    /// Deletes a removed user's mailbox in bounded steps, in the background. A stop or crash in between is taken up at the next start.
+    /// Takes a removed user out of the groups and deletes what nobody else can receive, in bounded steps, in the background. A stop or crash in between is taken up at the next start.
     func finishRemoval(of user: UserID) {
-        Task { [writer] in
+        Task { [writer, revocations] in
             var remaining = true
             while remaining {
-                guard case .removed(_, let more) = try await writer.perform(.removeMailbox(user, limit: Limits.removalStepRows)) else { return }
+                let outcome = try await writer.perform(.clearUser(user, limit: Limits.removalStepRows), for: revocations)
+                guard case .removed(_, let more, _) = outcome else { return }
                 remaining = more
             }
         }

@@ -49,11 +49,11 @@ extension Directory {
         return try await readers.look { reader in
             UserRemoval(
                 user: user.name, devices: try reader.devices(of: user.id).count, openInvites: try reader.openInvites(of: user.id, at: now),
-                mailboxEntries: try reader.mailboxCount(of: user.id))
+                mailboxEntries: try reader.pending(for: user.id, behind: 0))
         }
     }
 
-    /// Removes a user. Devices, invites and the name are gone when this returns; the mailbox follows in the background.
+    /// Removes a user. Devices, invites and the name are gone when this returns; groups and what nobody else can receive follow in the background.
     package func removeUser(named name: String, actor: Actor) async throws(DirectoryError) -> UserRemoval {
         let user = try await find(name)
         let removal = try await removal(of: user)
@@ -130,9 +130,8 @@ extension Directory {
     }
 
     private static func details(of device: DeviceRow, _ user: UserRow, _ reader: Reader) throws -> DeviceDetails {
-        let end = try reader.mailboxEnd(of: user.id)
-        return DeviceDetails(
+        DeviceDetails(
             device: device, userName: user.name, fingerprint: Hashing.fingerprint(identityKey: device.keys.identityKey),
-            pending: Int(end > device.cursor ? end - device.cursor : 0))
+            pending: try reader.pending(for: user.id, behind: device.cursor))
     }
 }

@@ -79,6 +79,6 @@ package struct UserRemoval: Sendable {
 }
 
 /// Whoever holds connections of devices: told when devices must lose them. Called on any thread, after the change is on disk.
-package protocol RevocationListener: Sendable {
+package protocol RevocationListener: CommitReceiver {
     func revoked(_ devices: [DeviceID])
 }

@@ -7,8 +7,10 @@ package protocol DeviceSink: AnyObject {
     var isWritable: Bool { get }
     func answer(_ request: UInt64, _ answer: SendAnswer)
     /// Called once per batch, with the user's keys; the sink picks the device's own.
-    func push(_ envelopes: [StoredEnvelope])
+    func push(_ envelopes: ArraySlice<StoredEnvelope>)
     func push(_ receipts: [ReceiptRow])
+    /// Chats in which there is something to fetch.
+    func announce(_ positions: [ChatPosition])
     func caughtUp(_ mailboxSeq: UInt64)
     /// Too many sends wait for the disk: stop or resume reading from the socket.
     func pauseReading(_ paused: Bool)
@@ -33,7 +35,7 @@ package enum StreamEnd: Sendable {
     case replaced
     /// The relay stops or restarts.
     case restarting
-    /// The device says it has more than its mailbox ever held.
+    /// The device says it has what the relay cannot have sent yet.
     case cursorAhead
     /// The writer's inbox is full. A later send of the connection must not overtake the one that was refused.
     case overloaded

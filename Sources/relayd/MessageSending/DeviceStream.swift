@@ -13,9 +13,13 @@ package final class DeviceStream {
     private var state: StreamState
     private var open = true
 
+    /// What waits for the next flush.
     private var outgoing: [StoredEnvelope] = []
     private var outgoingReceipts: [ReceiptRow] = []
+    private var announced: [ChatPosition] = []
     private var caughtUp: UInt64?
+    /// In which of the hub's queues this stream waits to be flushed.
+    var flushing = LoopHub.Flushing.none
 
     private var sendsInFlight = 0
     private var readingPaused = false
@@ -23,7 +27,10 @@ package final class DeviceStream {
     /// Acknowledged by the device but not yet on its way to the store.
     private var delivered: [ChatPosition] = []
     private var storedCursor: UInt64 = 0
-    private var acknowledging = false
+    /// Own messages that the cursor passed over since it was stored.
+    private var ownPassed = 0
+    /// Listed with the hub for the next gathering.
+    var acknowledging = false
 
     private enum ReceiptSync {
         /// Pages of older receipts are being read; a live one that came meanwhile is read again with them.
@@ -43,9 +50,34 @@ package final class DeviceStream {
     // MARK: From the gateway
 
     /// Queues a message; the answer comes through the sink.
+    /// - Parameter keys: in the order of the users' identifiers.
     package func send(request: UInt64, chat: ChatID, clientMessageID: UInt64, body: ByteBuffer, keys: [MemberKeys]) {
         let command = Command.send(
             Send(user: principal.user, device: principal.device, chat: chat, clientMessageID: clientMessageID, body: body, keys: keys))
+        submit(command, request)
+    }
+
+    /// Queues a change of a group; the answer comes through the sink.
+    /// - Parameters:
+    ///   - chat: nil to create one.
+    ///   - users, keys: in the order of the users' identifiers.
+    package func changeGroup(
+        request: UInt64, chat: ChatID?, clientMessageID: UInt64, action: GroupAction, users: [UserID], role: GroupRole?, body: ByteBuffer,
+        keys: [MemberKeys]
+    ) {
+        let command = Command.changeGroup(
+            ChangeGroup(
+                user: principal.user, device: principal.device, chat: chat, clientMessageID: clientMessageID, action: action, users: users, role: role,
+                body: body, keys: keys))
+        submit(command, request)
+    }
+
+    /// Queues a deletion; the answer comes through the sink.
+    /// - Parameter seqs: rising.
+    package func delete(request: UInt64, chat: ChatID, clientMessageID: UInt64, seqs: [UInt64], forEveryone: Bool) {
+        let command = Command.delete(
+            Delete(
+                user: principal.user, device: principal.device, chat: chat, clientMessageID: clientMessageID, seqs: seqs, forEveryone: forEveryone))
         submit(command, request)
     }
 
@@ -75,17 +107,15 @@ package final class DeviceStream {
     /// The device has everything up to `mailboxSeq`.
     package func acknowledge(_ mailboxSeq: UInt64) {
         guard open else { return }
-        guard let actions = state.acknowledge(mailboxSeq, writable: sink.isWritable, delivered: &delivered) else {
-            return sink.answer(0, .rejected(.positionUnknown))
-        }
-        perform(actions)
-        storeCursor()
+        guard state.acknowledge(mailboxSeq, delivered: &delivered) else { return sink.answer(0, .rejected(.positionUnknown)) }
+        read(state.resume(writable: sink.isWritable))
+        gather()
     }
 
     /// The socket can take more.
     package func becameWritable() {
         guard open else { return }
-        perform(state.resume(writable: true))
+        read(state.resume(writable: true))
         flush()
     }
 
@@ -93,7 +123,6 @@ package final class DeviceStream {
     package func closed() {
         guard open else { return }
         open = false
-        storeCursor(always: true)
         hub.remove(self)
     }
 
@@ -108,7 +137,7 @@ package final class DeviceStream {
             // A device ahead of its mailbox would miss everything up to where it claims to be.
             guard cursor <= place.end else { return stream.close(.cursorAhead) }
             stream.storedCursor = place.cursor
-            stream.perform(stream.state.begin(at: max(cursor, place.cursor), writable: stream.sink.isWritable))
+            stream.read(stream.state.begin(at: max(cursor, place.cursor), writable: stream.sink.isWritable), announcing: true)
             stream.flush()
         }
         readReceipts(after: version)
@@ -123,10 +152,23 @@ package final class DeviceStream {
         }
     }
 
-    func committed(_ envelope: StoredEnvelope) {
-        perform(state.committed(envelope, writable: sink.isWritable))
-        // A device that only sends passes its own messages over: now and then its cursor must follow.
-        if state.cursor > storedCursor + Limits.ownMessagesBehindCursor { storeCursor() }
+    /// True when there is something to flush.
+    func committed(_ envelope: StoredEnvelope) -> Bool {
+        switch state.committed(envelope, writable: sink.isWritable) {
+        case .push:
+            outgoing.append(envelope)
+            return true
+        case .pass:
+            // A device that only sends passes its own messages over: now and then its cursor must follow.
+            if envelope.senderDevice == principal.device {
+                ownPassed += 1
+                if ownPassed >= Limits.ownMessagesBehindCursor { gather() }
+            }
+            return false
+        case .read(let page):
+            read(page)
+            return false
+        }
     }
 
     func receipt(_ row: ReceiptRow) {
@@ -136,10 +178,13 @@ package final class DeviceStream {
         }
     }
 
-    /// The cursor of the last acknowledgement is on disk.
-    func acknowledged() {
-        acknowledging = false
-        storeCursor()
+    /// There is something new in a chat that is fetched, not pushed. Of several only the newest is told.
+    func announce(_ position: ChatPosition) {
+        if let index = announced.firstIndex(where: { $0.chat == position.chat }) {
+            announced[index] = position
+        } else {
+            announced.append(position)
+        }
     }
 
     func close(_ reason: StreamEnd) {
@@ -148,26 +193,43 @@ package final class DeviceStream {
         sink.close(reason)
     }
 
+    /// What is acknowledged and not yet on its way to the store; nil when there is nothing.
+    func takeAcknowledgement() -> Acknowledge? {
+        acknowledging = false
+        guard state.cursor > storedCursor || !delivered.isEmpty else { return nil }
+        defer {
+            storedCursor = state.cursor
+            ownPassed = 0
+            delivered = []
+        }
+        return Acknowledge(user: principal.user, device: principal.device, mailboxSeq: state.cursor, delivered: delivered)
+    }
+
     /// Sends what has gathered, in bounded frames, and flushes the socket once.
     func flush() {
         guard open else { return }
-        var bytes = 0
-        var frame: [StoredEnvelope] = []
-        for envelope in outgoing {
-            frame.append(envelope)
-            bytes += envelope.body.readableBytes
-            if bytes >= Limits.drainPageBytes || frame.count == Limits.drainPageEnvelopes {
-                sink.push(frame)
-                frame = []
-                bytes = 0
+        if !outgoing.isEmpty {
+            var bytes = 0
+            var start = 0
+            for index in outgoing.indices {
+                bytes += outgoing[index].body.readableBytes
+                if bytes >= Limits.drainPageBytes || index + 1 - start == Limits.drainPageEnvelopes {
+                    sink.push(outgoing[start...index])
+                    start = index + 1
+                    bytes = 0
+                }
             }
+            if start < outgoing.count { sink.push(outgoing[start...]) }
+            hub.delivered(outgoing.count)
+            outgoing = []
         }
-        if !frame.isEmpty { sink.push(frame) }
-        hub.delivered(outgoing.count)
-        outgoing.removeAll(keepingCapacity: false)
         if !outgoingReceipts.isEmpty {
             sink.push(outgoingReceipts)
             outgoingReceipts = []
+        }
+        if !announced.isEmpty {
+            sink.announce(announced)
+            announced = []
         }
         if let seq = caughtUp, case .live = receiptSync {
             sink.caughtUp(seq)
@@ -178,15 +240,20 @@ package final class DeviceStream {
 
     // MARK: Steps
 
-    private func perform(_ actions: consuming StreamState.Actions) {
-        outgoing += actions.push
-        if let seq = actions.caughtUp { caughtUp = seq }
-        guard let (after, limit) = actions.read else { return }
-        hub.readMailbox(of: principal.user, after: after, limit: limit, for: connection) { stream, page in
+    private func read(_ page: StreamState.Read?, announcing: Bool = false) {
+        guard let page else { return }
+        hub.readMailbox(of: principal.user, after: page.after, limit: page.limit, for: connection) { stream, page in
             guard stream.open else { return }
-            stream.perform(stream.state.page(page.envelopes, complete: page.complete, writable: stream.sink.isWritable))
+            if announcing { for position in page.announced { stream.announce(position) } }
+            stream.take(stream.state.page(page.envelopes, complete: page.complete, writable: stream.sink.isWritable))
             stream.flush()
         }
+    }
+
+    private func take(_ actions: consuming StreamState.PageActions) {
+        if outgoing.isEmpty { outgoing = actions.push } else { outgoing += actions.push }
+        if let seq = actions.caughtUp { caughtUp = seq }
+        read(actions.read)
     }
 
     private func readReceipts(after version: UInt64) {
@@ -206,15 +273,9 @@ package final class DeviceStream {
         }
     }
 
-    /// One acknowledgement of a device is on its way to the store at a time; those that come meanwhile are one when it returns.
-    private func storeCursor(always: Bool = false) {
-        guard state.cursor > storedCursor || !delivered.isEmpty, !acknowledging || always else { return }
-        let command = Command.acknowledge(
-            Acknowledge(user: principal.user, device: principal.device, mailboxSeq: state.cursor, delivered: delivered))
-        // When the writer is too busy the next acknowledgement tries again; until then the device would only be sent again what it has.
-        guard (try? hub.submit(command, connection, nil)) != nil else { return }
+    private func gather() {
+        guard !acknowledging, state.cursor > storedCursor || !delivered.isEmpty else { return }
         acknowledging = true
-        storedCursor = state.cursor
-        delivered = []
+        hub.gather(self)
     }
 }

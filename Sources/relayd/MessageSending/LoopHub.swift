@@ -12,18 +12,41 @@ final class LoopHub: @unchecked Sendable {
     private let readers: ReaderPool
     private let online: OnlineTable
     private let counters: Counters
+    private let pushMembers: Int
     private unowned let receiver: MessageSending
 
     private var streams: [UInt64: DeviceStream] = [:]
-    private var byUser: [UserID: [DeviceStream]] = [:]
+    /// Nearly every user has one device on a loop.
+    private var byUser: [UserID: Streams] = [:]
 
-    init(index: Int, loop: any EventLoop, writer: Writer, readers: ReaderPool, online: OnlineTable, counters: Counters, receiver: MessageSending) {
+    private enum Streams {
+        case one(DeviceStream)
+        case several([DeviceStream])
+    }
+
+    /// Streams that wait to be flushed; each is in one queue at most.
+    enum Flushing { case none, now, inTurn }
+    private var now: [DeviceStream] = []
+    /// Copies of large groups' messages: flushed a slice at a time, so that others do not wait for them.
+    private var inTurn = CircularBuffer<DeviceStream>()
+    private var turnScheduled = false
+
+    private var gathering: [DeviceStream] = []
+    /// Of connections that are gone.
+    private var left: [Acknowledge] = []
+    private var gatherScheduled = false
+
+    init(
+        index: Int, loop: any EventLoop, writer: Writer, readers: ReaderPool, online: OnlineTable, counters: Counters, pushMembers: Int,
+        receiver: MessageSending
+    ) {
         self.index = index
         self.loop = loop
         self.writer = writer
         self.readers = readers
         self.online = online
         self.counters = counters
+        self.pushMembers = pushMembers
         self.receiver = receiver
     }
 
@@ -31,14 +54,28 @@ final class LoopHub: @unchecked Sendable {
 
     func add(_ stream: DeviceStream) {
         streams[stream.connection] = stream
-        byUser[stream.principal.user, default: []].append(stream)
+        switch byUser[stream.principal.user] {
+        case nil: byUser[stream.principal.user] = .one(stream)
+        case .one(let other): byUser[stream.principal.user] = .several([other, stream])
+        case .several(let others): byUser[stream.principal.user] = .several(others + [stream])
+        }
     }
 
     func remove(_ stream: DeviceStream) {
         guard streams.removeValue(forKey: stream.connection) != nil else { return }
-        online.remove(stream.principal, loop: index, connection: stream.connection)
-        byUser[stream.principal.user]?.removeAll { $0 === stream }
-        if byUser[stream.principal.user]?.isEmpty == true { byUser[stream.principal.user] = nil }
+        var othersHere = false
+        switch byUser[stream.principal.user] {
+        case .several(let all):
+            let others = all.filter { $0 !== stream }
+            byUser[stream.principal.user] = others.count == 1 ? .one(others[0]) : .several(others)
+            othersHere = true
+        case .one, nil: byUser[stream.principal.user] = nil
+        }
+        online.remove(stream.principal, loop: othersHere ? nil : index, connection: stream.connection)
+        if let acknowledgement = stream.takeAcknowledgement() {
+            left.append(acknowledgement)
+            scheduleGathering()
+        }
     }
 
     func close(_ connection: UInt64, _ reason: StreamEnd) { streams[connection]?.close(reason) }
@@ -47,76 +84,178 @@ final class LoopHub: @unchecked Sendable {
         for stream in Array(streams.values) { stream.close(reason) }
     }
 
+    private func each(of user: UserID, _ body: (DeviceStream) -> Void) {
+        switch byUser[user] {
+        case nil: break
+        case .one(let stream): body(stream)
+        case .several(let streams): for stream in streams { body(stream) }
+        }
+    }
+
     // MARK: What a batch brings
 
     /// One thing that a committed batch means for this loop.
     enum Event: Sendable {
         case answer(connection: UInt64, request: UInt64, SendAnswer)
-        case acknowledged(connection: UInt64)
         case envelope(UserID, StoredEnvelope)
+        /// For every member; the hub finds those that are here.
+        case publication(Publication)
         case receipt(UserID, ReceiptRow)
     }
 
-    /// All events of a batch in one hop; every touched stream is flushed once.
+    /// All events of a batch in one hop; every touched stream is flushed once, those of large groups in their turn.
     func handle(_ events: [Event]) {
-        var touched: [UInt64: DeviceStream] = [:]
-        func touch(_ stream: DeviceStream) { touched[stream.connection] = stream }
         for event in events {
             switch event {
             case .answer(let connection, let request, let answer):
                 guard let stream = streams[connection] else { continue }
                 stream.answer(request, answer)
-                touch(stream)
-            case .acknowledged(let connection):
-                streams[connection]?.acknowledged()
+                flushNow(stream)
             case .envelope(let user, let envelope):
-                for stream in byUser[user] ?? [] {
-                    stream.committed(envelope)
-                    touch(stream)
-                }
+                each(of: user) { if $0.committed(envelope) { flushNow($0) } }
+            case .publication(let publication): publish(publication)
             case .receipt(let user, let row):
-                for stream in byUser[user] ?? [] {
-                    stream.receipt(row)
-                    touch(stream)
+                each(of: user) {
+                    $0.receipt(row)
+                    flushNow($0)
                 }
             }
         }
-        for stream in touched.values { stream.flush() }
+        flushQueues()
+    }
+
+    private func publish(_ publication: Publication) {
+        var keys = publication.keys[...]
+        let announces = publication.audience.count > pushMembers
+        var envelope = publication.envelope
+        for user in publication.audience {
+            // Both are in the order of the users.
+            var own = PackedKeys()
+            if let first = keys.first, first.user == user {
+                own = first.keys
+                keys = keys.dropFirst()
+            }
+            guard byUser[user] != nil else { continue }
+            envelope.keys = own
+            each(of: user) { stream in
+                if announces {
+                    guard stream.principal.device != envelope.senderDevice else { return }
+                    stream.announce(ChatPosition(chat: envelope.chat, seq: envelope.chatSeq))
+                    flushInTurn(stream)
+                } else if stream.committed(envelope) {
+                    flushInTurn(stream)
+                }
+            }
+        }
+    }
+
+    // MARK: Flushing
+
+    private func flushNow(_ stream: DeviceStream) {
+        guard stream.flushing != .now else { return }
+        // One that waits for its turn as well is flushed whole now, and passed over then.
+        stream.flushing = .now
+        now.append(stream)
+    }
+
+    private func flushInTurn(_ stream: DeviceStream) {
+        guard stream.flushing == .none else { return }
+        stream.flushing = .inTurn
+        inTurn.append(stream)
+    }
+
+    private func flushQueues() {
+        let urgent = now
+        now.removeAll(keepingCapacity: urgent.count <= 64)
+        for stream in urgent {
+            stream.flushing = .none
+            stream.flush()
+        }
+        flushTurn()
+    }
+
+    private func flushTurn() {
+        var flushed = 0
+        while flushed < Limits.fanOutSlice, let stream = inTurn.popFirst() {
+            guard stream.flushing == .inTurn else { continue }
+            stream.flushing = .none
+            stream.flush()
+            flushed += 1
+        }
+        if inTurn.isEmpty {
+            if inTurn.capacity > 1024 { inTurn = CircularBuffer() }
+            return
+        }
+        guard !turnScheduled else { return }
+        turnScheduled = true
+        // Behind what the sockets have brought meanwhile.
+        loop.execute {
+            self.turnScheduled = false
+            self.flushTurn()
+        }
+    }
+
+    // MARK: Acknowledgements
+
+    /// Lists a stream whose cursor moved. What all of them acknowledged goes to the writer together, a moment later.
+    func gather(_ stream: DeviceStream) {
+        gathering.append(stream)
+        scheduleGathering()
+    }
+
+    private func scheduleGathering() {
+        guard !gatherScheduled else { return }
+        gatherScheduled = true
+        loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.acknowledgementDelay)) { self.storeAcknowledgements() }
+    }
+
+    /// Hands everything that was acknowledged to the writer.
+    func storeAcknowledgements() {
+        gatherScheduled = false
+        var entries = left
+        left = []
+        let streams = gathering
+        gathering = []
+        for stream in streams { if let entry = stream.takeAcknowledgement() { entries.append(entry) } }
+        var rest = entries[...]
+        while !rest.isEmpty {
+            let some = Array(rest.prefix(Limits.acknowledgementsAtOnce))
+            do throws(WriterError) {
+                try writer.submit(.acknowledge(some), reply: .batch(receiver, nil))
+            } catch {
+                // When the writer has too much to do, the next gathering tries again; until then a device would only be sent again what it has.
+                // At its end, nothing can be stored any more.
+                guard error == .overloaded else { return }
+                left = Array(rest)
+                return scheduleGathering()
+            }
+            rest = rest.dropFirst(some.count)
+        }
     }
 
     // MARK: What streams need
 
-    func submit(_ command: Command, _ connection: UInt64, _ request: UInt64?) throws(WriterError) {
+    func submit(_ command: Command, _ connection: UInt64, _ request: UInt64) throws(WriterError) {
         try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
     }
 
     func delivered(_ count: Int) { counters.envelopesDelivered.add(count, ordering: .relaxed) }
 
-    /// Looks up where a device is and where its mailbox ends.
+    /// Looks up where a device is, and up to where its mailbox can reach.
     func readPlace(
         of principal: Principal, for connection: UInt64, then: @escaping @Sendable (DeviceStream, (cursor: UInt64, end: UInt64)) -> Void
     ) {
-        read(for: connection, then: then) { reader in
-            let cursor = try reader.device(principal.device)?.cursor ?? 0
-            // Purged envelopes count: the cursor stays where they were.
-            return (cursor, max(cursor, try reader.mailboxEnd(of: principal.user)))
-        }
-    }
-
-    struct MailboxPage: Sendable {
-        var envelopes: [StoredEnvelope]
-        var complete: Bool
+        let end = writer.horizon.rawValue
+        read(for: connection, then: then) { reader in (try reader.cursor(of: principal.device), end) }
     }
 
     /// Reads a page off the loop and comes back to the stream, if it is still there.
     func readMailbox(
         of user: UserID, after: UInt64, limit: Int, for connection: UInt64, then: @escaping @Sendable (DeviceStream, MailboxPage) -> Void
     ) {
-        read(for: connection, then: then) { reader in
-            let envelopes = try reader.mailbox(of: user, after: after, limit: limit, bytes: Limits.drainPageBytes)
-            // A page can be short because of its bytes, so only an empty look behind it tells the end.
-            let end = try reader.mailboxEnd(of: user)
-            return MailboxPage(envelopes: envelopes, complete: (envelopes.last?.mailboxSeq ?? after) >= end)
+        let pushMembers = pushMembers
+        read(for: connection, then: then) {
+            try $0.mailbox(of: user, after: after, limit: limit, bytes: Limits.drainPageBytes, pushMembers: pushMembers)
         }
     }
 

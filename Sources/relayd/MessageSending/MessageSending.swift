@@ -31,14 +31,20 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     private let online = OnlineTable()
     private let counters = Counters()
     private var hubs: [LoopHub] = []
+    let pushMembers: Int
 
-    /// - Parameter loops: all loops that connections live on; ``connect`` takes one of them.
-    package init(writer: Writer, readers: ReaderPool, loops: [any EventLoop]) {
+    /// - Parameters:
+    ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
+    ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
+    package init(writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers) {
+        precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
         self.loops = loops
+        self.pushMembers = pushMembers
         hubs = loops.enumerated().map {
-            LoopHub(index: $0, loop: $1, writer: writer, readers: readers, online: online, counters: counters, receiver: self)
+            LoopHub(
+                index: $0, loop: $1, writer: writer, readers: readers, online: online, counters: counters, pushMembers: pushMembers, receiver: self)
         }
     }
 
@@ -77,6 +83,11 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         for (hub, loop) in zip(hubs, loops) { loop.execute { hub.closeAll(reason) } }
     }
 
+    /// Hands to the writer what devices have acknowledged and connections have gathered. To be called before the store closes.
+    package func storeAcknowledgements() async {
+        for (hub, loop) in zip(hubs, loops) { try? await loop.submit { hub.storeAcknowledgements() }.get() }
+    }
+
     package func revoked(_ devices: [DeviceID]) {
         for device in devices { disconnect(device, .revoked) }
     }
@@ -95,34 +106,47 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         var accepted = 0
         var refused = 0
         online.withLoops { loopsOf in
+            func distribute(_ publication: Publication) {
+                if publication.audience.count > min(Limits.fanOutMembers, pushMembers) {
+                    // Its members are everywhere; each loop finds its own.
+                    for loop in events.indices { events[loop].append(.publication(publication)) }
+                    return
+                }
+                var keys = publication.keys[...]
+                for user in publication.audience {
+                    // Both are in the order of the users.
+                    var envelope = publication.envelope
+                    if let first = keys.first, first.user == user {
+                        envelope.keys = first.keys
+                        keys = keys.dropFirst()
+                    }
+                    loopsOf(user) { events[$0].append(.envelope(user, envelope)) }
+                }
+            }
             for entry in batch {
                 func answer(_ answer: SendAnswer) {
                     guard let origin = entry.origin else { return }
-                    if let request = origin.request {
-                        events[origin.loop].append(.answer(connection: origin.connection, request: request, answer))
-                    } else {
-                        events[origin.loop].append(.acknowledged(connection: origin.connection))
-                    }
+                    events[origin.loop].append(.answer(connection: origin.connection, request: origin.request, answer))
                 }
                 switch entry.outcome {
-                case .sent(let sent):
+                case .sent(var sent):
+                    let publication = sent.publication
+                    sent.publication = nil
                     answer(.sent(sent))
-                    guard case .send(let send) = entry.command, !sent.mailboxes.isEmpty else { continue }
+                    guard let publication else { continue }
                     accepted += 1
-                    for (index, place) in sent.mailboxes.enumerated() {
-                        loopsOf(place.user) { loop in
-                            events[loop].append(.envelope(place.user, MessageSending.envelope(of: send, sent, place, index)))
-                        }
-                    }
+                    distribute(publication)
                 case .receipts(let moved):
                     answer(.done)
                     for receipt in moved {
-                        for member in receipt.members { loopsOf(member) { events[$0].append(.receipt(member, receipt.row)) } }
+                        for user in receipt.audience { loopsOf(user) { events[$0].append(.receipt(user, receipt.row)) } }
                     }
+                case .removed(_, _, let publication):
+                    if let publication { distribute(publication) }
                 case .rejected(let rejection):
                     refused += 1
                     answer(.rejected(rejection))
-                case .done, .userAdded, .inviteAdded, .enrolled, .chatOpened, .removed:
+                case .done, .userAdded, .inviteAdded, .enrolled, .chatOpened:
                     continue
                 }
             }
@@ -133,13 +157,6 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
             let hub = hubs[index]
             loops[index].execute { hub.handle(list) }
         }
-    }
-
-    private static func envelope(of send: Send, _ sent: SentOutcome, _ place: MailboxPlace, _ index: Int) -> StoredEnvelope {
-        StoredEnvelope(
-            mailboxSeq: place.seq, chat: sent.chat, chatSeq: sent.chatSeq, message: sent.message, senderUser: send.user,
-            senderDevice: send.device, clientMessageID: send.clientMessageID, body: send.body,
-            keys: send.keys(of: place.user, at: index) ?? PackedKeys())
     }
 
     package func failed() { disconnectAll(.storeFailed) }

@@ -10,9 +10,12 @@ final class OnlineTable: Sendable {
         var connection: UInt64
     }
 
+    /// More loops than this would need a wider mask; one per processor core is what there is.
+    static let maxLoops = 64
+
     private struct State {
-        /// One entry for each connection of the user.
-        var users: [UserID: [Int]] = [:]
+        /// On which loops the user has connections, a bit each.
+        var users: [UserID: UInt64] = [:]
         var devices: [DeviceID: Place] = [:]
         var lastConnection: UInt64 = 0
     }
@@ -23,18 +26,19 @@ final class OnlineTable: Sendable {
     func add(_ principal: Principal, loop: Int) -> (connection: UInt64, former: Place?) {
         state.withLock { state in
             state.lastConnection += 1
-            state.users[principal.user, default: []].append(loop)
+            state.users[principal.user, default: 0] |= 1 << UInt64(loop)
             let former = state.devices.updateValue(Place(loop: loop, connection: state.lastConnection), forKey: principal.device)
             return (state.lastConnection, former)
         }
     }
 
-    func remove(_ principal: Principal, loop: Int, connection: UInt64) {
+    /// - Parameter loop: the loop when this was the user's last connection there, otherwise nil.
+    func remove(_ principal: Principal, loop: Int?, connection: UInt64) {
         state.withLock { state in
             if state.devices[principal.device]?.connection == connection { state.devices[principal.device] = nil }
-            guard var loops = state.users[principal.user], let index = loops.firstIndex(of: loop) else { return }
-            loops.remove(at: index)
-            state.users[principal.user] = loops.isEmpty ? nil : loops
+            guard let loop, let mask = state.users[principal.user] else { return }
+            let left = mask & ~(1 << UInt64(loop))
+            state.users[principal.user] = left == 0 ? nil : left
         }
     }
 
@@ -42,12 +46,15 @@ final class OnlineTable: Sendable {
 
     var connections: Int { state.withLock { $0.devices.count } }
 
-    /// Calls `body` with each user's loops, each once, under one lock.
+    /// Calls `body` with a look-up of a user's loops, under one lock.
     func withLoops(_ body: (_ loopsOf: (UserID, (Int) -> Void) -> Void) -> Void) {
         state.withLock { state in
             body { user, visit in
-                guard let loops = state.users[user] else { return }
-                for (index, loop) in loops.enumerated() where !loops[..<index].contains(loop) { visit(loop) }
+                guard var mask = state.users[user] else { return }
+                while mask != 0 {
+                    visit(mask.trailingZeroBitCount)
+                    mask &= mask - 1
+                }
             }
         }
     }

@@ -11,9 +11,12 @@ extension MessageSending {
         return (chat, members: [principal.user, user].sorted())
     }
 
-    /// The members of one of the user's chats.
-    package func chat(_ principal: Principal, _ chat: ChatID) async throws(SendingError) -> [UserID] {
-        try await look { try MessageSending.members(of: chat, for: principal, $0) }
+    /// One of the user's chats, former ones included.
+    package func chat(_ principal: Principal, _ chat: ChatID) async throws(SendingError) -> ChatRow {
+        try await look { reader in
+            guard let row = try reader.chat(chat, for: principal.user), row.kind != .notes else { throw Rejection.chatUnknown }
+            return row
+        }
     }
 
     /// One page of the user's chats, newest message first.
@@ -28,9 +31,9 @@ extension MessageSending {
         try await look { reader in
             var rows = try reader.conversations(of: principal.user)
             if let since { rows.removeAll { ($0.last?.message.time ?? since) <= since } }
-            if after > 0 { rows.removeAll { ($0.last?.message.rawValue ?? $0.chat.rawValue) >= after } }
+            if after > 0 { rows.removeAll { $0.order >= after } }
             let page = Array(rows.prefix(pageSize))
-            let next = page.count < rows.count ? page.last.map { $0.last?.message.rawValue ?? $0.chat.rawValue } ?? 0 : 0
+            let next = page.count < rows.count ? page.last?.order ?? 0 : 0
             return (page, next)
         }
     }
@@ -40,7 +43,6 @@ extension MessageSending {
         _ principal: Principal, chat: ChatID, after: UInt64?, before: UInt64?, pageSize: Int
     ) async throws(SendingError) -> (rows: [StoredEnvelope], next: UInt64) {
         try await look { reader in
-            _ = try MessageSending.members(of: chat, for: principal, reader)
             let start = after.map { Reader.PageStart.after($0) } ?? .before(before ?? .max)
             let rows = try reader.messages(of: chat, for: principal.user, start, limit: pageSize + 1, bytes: Limits.pageBytes)
             let page = Array(rows.prefix(pageSize))
@@ -53,41 +55,32 @@ extension MessageSending {
 
     package func receipts(_ principal: Principal, chat: ChatID) async throws(SendingError) -> [ReceiptRow] {
         try await look { reader in
-            _ = try MessageSending.members(of: chat, for: principal, reader)
+            guard let row = try reader.chat(chat, for: principal.user), row.leftSeq == 0 else { throw Rejection.chatUnknown }
             return try reader.receipts(of: chat)
         }
     }
 
-    /// What became of a message of this device, and how far the other members are in its chat.
-    package func status(
-        _ principal: Principal, chat: ChatID, clientMessageID: UInt64
-    ) async throws(SendingError) -> (SentOutcome, [ReceiptRow]) {
-        let found = try await look { reader -> (SentOutcome, [ReceiptRow])? in
-            let members = try MessageSending.members(of: chat, for: principal, reader)
-            guard let sent = try reader.message(of: principal.device, in: chat, clientMessageID: clientMessageID) else { return nil }
-            let known = Dictionary(uniqueKeysWithValues: try reader.receipts(of: chat).map { ($0.user, $0) })
-            return (
-                sent,
-                members.filter { $0 != principal.user }.map {
-                    known[$0] ?? ReceiptRow(chat: chat, user: $0, deliveredSeq: 0, readSeq: 0, version: 0)
-                }
-            )
+    /// What became of a message of this device, and how far the other members are.
+    package func status(_ principal: Principal, chat: ChatID, clientMessageID: UInt64) async throws(SendingError) -> MessageStatusRow {
+        let found = try await look {
+            try $0.status(of: principal.device, user: principal.user, in: chat, clientMessageID: clientMessageID)
         }
         guard let found else { throw .messageUnknown }
         return found
     }
 
-    /// Sends without a WebSocket.
-    package func send(_ principal: Principal, _ send: Send) async throws(SendingError) -> SentOutcome {
-        let outcome = try await perform(.send(send))
-        guard case .sent(let sent) = outcome else { throw .storeFailed }
-        return sent
-    }
+    /// Sends without a WebSocket. The keys are in the order of the users' identifiers.
+    package func send(_ send: Send) async throws(SendingError) -> SentOutcome { try await place(.send(send)) }
 
-    private static func members(of chat: ChatID, for principal: Principal, _ reader: Reader) throws -> [UserID] {
-        let members = try reader.members(of: chat)
-        guard members.contains(principal.user) else { throw Rejection.chatUnknown }
-        return members
+    /// Changes or makes a group without a WebSocket.
+    package func changeGroup(_ change: ChangeGroup) async throws(SendingError) -> SentOutcome { try await place(.changeGroup(change)) }
+
+    /// Deletes messages without a WebSocket.
+    package func delete(_ delete: Delete) async throws(SendingError) -> SentOutcome { try await place(.delete(delete)) }
+
+    private func place(_ command: Command) async throws(SendingError) -> SentOutcome {
+        guard case .sent(let sent) = try await perform(command) else { throw .storeFailed }
+        return sent
     }
 
     private func perform(_ command: Command) async throws(SendingError) -> Outcome {

@@ -9,6 +9,8 @@ import RelayStorage
 /// - Every envelope of the mailbox is pushed once, in order, except those that this device sent itself.
 /// - At most ``Limits/unacknowledgedEnvelopes`` are pushed and not acknowledged.
 /// - A device that is slow, or whose socket is full, falls back to draining; nothing is kept in memory for it.
+///
+/// Positions in the mailbox rise, with gaps between them: they are message ids.
 struct StreamState: ~Copyable {
     /// What is known of an envelope that was passed and is not acknowledged.
     private struct Passed {
@@ -32,7 +34,8 @@ struct StreamState: ~Copyable {
     private let user: UserID
     private let device: DeviceID
     private var phase = Phase.starting
-    private var window = CircularBuffer<Passed>(initialCapacity: 1)
+    /// Nil while nothing is unacknowledged: an idle connection keeps no buffer.
+    private var window: CircularBuffer<Passed>?
     private var pushedInWindow = 0
     /// Everything up to here is safe on the device.
     private(set) var cursor: UInt64 = 0
@@ -52,37 +55,47 @@ struct StreamState: ~Copyable {
 
     private var hasRoom: Bool { pushedInWindow < Limits.unacknowledgedEnvelopes }
 
-    /// What to do next.
-    struct Actions: ~Copyable {
+    /// A page of at most `limit` envelopes behind a position.
+    struct Read: Equatable {
+        var after: UInt64
+        var limit: Int
+    }
+
+    /// What to do with an envelope.
+    enum Step: Equatable {
+        /// Push it now.
+        case push
+        /// Nothing: it is the device's own, or it comes with a page, or it came before.
+        case pass
+        /// It comes with the page that is to be read now.
+        case read(Read)
+    }
+
+    /// What to do after a page.
+    struct PageActions: ~Copyable {
         /// To be sent now, in this order.
         var push: [StoredEnvelope] = []
         /// After `push`: the device has everything that was there when it connected.
         var caughtUp: UInt64?
-        /// Read a page of at most `limit` envelopes behind this sequence.
-        var read: (after: UInt64, limit: Int)?
+        var read: Read?
     }
 
     /// Everything up to `cursor` is safe on the device: begin behind it.
-    mutating func begin(at cursor: UInt64, writable: Bool) -> Actions {
-        var actions = Actions()
+    mutating func begin(at cursor: UInt64, writable: Bool) -> Read? {
         self.cursor = cursor
         position = cursor
         phase = .draining(reading: false)
-        continueDraining(&actions, writable: writable)
-        return actions
+        return continueDraining(writable: writable)
     }
 
     /// The socket can take more.
-    mutating func resume(writable: Bool) -> Actions {
-        var actions = Actions()
-        continueDraining(&actions, writable: writable)
-        return actions
-    }
+    mutating func resume(writable: Bool) -> Read? { continueDraining(writable: writable) }
 
     /// A page that was asked for. `complete`: the mailbox had no more when it was read.
-    mutating func page(_ envelopes: [StoredEnvelope], complete: Bool, writable: Bool) -> Actions {
-        var actions = Actions()
-        for envelope in envelopes where envelope.mailboxSeq > position { pass(envelope, &actions) }
+    mutating func page(_ envelopes: [StoredEnvelope], complete: Bool, writable: Bool) -> PageActions {
+        var actions = PageActions()
+        actions.push.reserveCapacity(envelopes.count)
+        for envelope in envelopes where envelope.mailboxSeq > position && pass(envelope) { actions.push.append(envelope) }
         phase = .draining(reading: false)
         if complete, position >= end {
             phase = .live
@@ -91,34 +104,29 @@ struct StreamState: ~Copyable {
                 actions.caughtUp = position
             }
         } else {
-            continueDraining(&actions, writable: writable)
+            actions.read = continueDraining(writable: writable)
         }
         return actions
     }
 
-    /// A message was committed to the mailbox.
-    mutating func committed(_ envelope: StoredEnvelope, writable: Bool) -> Actions {
-        var actions = Actions()
+    /// A message was committed to the mailbox. While the stream is live all of them come through here, in their order.
+    mutating func committed(_ envelope: borrowing StoredEnvelope, writable: Bool) -> Step {
         end = max(end, envelope.mailboxSeq)
-        guard phase == .live, envelope.mailboxSeq > position else { return actions }
-        if envelope.mailboxSeq == position + 1, hasRoom, writable {
-            pass(envelope, &actions)
-        } else {
-            phase = .draining(reading: false)
-            continueDraining(&actions, writable: writable)
-        }
-        return actions
+        guard phase == .live, envelope.mailboxSeq > position else { return .pass }
+        if hasRoom, writable { return pass(envelope) ? .push : .pass }
+        phase = .draining(reading: false)
+        return continueDraining(writable: writable).map { .read($0) } ?? .pass
     }
 
     /// The device has everything up to `seq`.
-    /// - Returns: the highest sequence delivered in each chat, and what to do next; nil when the device never got that far.
-    mutating func acknowledge(_ seq: UInt64, writable: Bool, delivered: inout [ChatPosition]) -> Actions? {
-        guard seq <= position else { return nil }
-        var actions = Actions()
-        guard seq > cursor else { return actions }
+    /// - Parameter delivered: takes the highest sequence delivered in each chat.
+    /// - Returns: false when the device never got that far. Call ``resume(writable:)`` afterwards: there is more room now.
+    mutating func acknowledge(_ seq: UInt64, delivered: inout [ChatPosition]) -> Bool {
+        guard seq <= position else { return false }
+        guard seq > cursor else { return true }
         cursor = seq
-        while let first = window.first, first.mailboxSeq <= cursor || first.own {
-            window.removeFirst()
+        while let first = window?.first, first.mailboxSeq <= cursor || first.own {
+            window?.removeFirst()
             // Own messages need no acknowledgement: the cursor passes over those that follow.
             cursor = max(cursor, first.mailboxSeq)
             if !first.own { pushedInWindow -= 1 }
@@ -129,36 +137,36 @@ struct StreamState: ~Copyable {
                 delivered.append(ChatPosition(chat: first.chat, seq: first.chatSeq))
             }
         }
-        // An idle connection keeps nothing of its busiest moment.
-        if window.isEmpty, window.capacity > 16 { window = CircularBuffer(initialCapacity: 1) }
-        continueDraining(&actions, writable: writable)
-        return actions
+        if window?.isEmpty == true, window?.capacity ?? 0 > 16 || pushedInWindow == 0 { window = nil }
+        return true
     }
 
-    private mutating func pass(_ envelope: StoredEnvelope, _ actions: inout Actions) {
+    /// Moves behind the envelope; true when it must be pushed.
+    private mutating func pass(_ envelope: borrowing StoredEnvelope) -> Bool {
         position = envelope.mailboxSeq
         let own = envelope.senderDevice == device
-        if own, window.isEmpty {
-            cursor = position
-            return
+        if own {
+            guard let last = window?.last else {
+                cursor = position
+                return false
+            }
+            if last.own, let index = window?.indices.last {
+                window?[index].mailboxSeq = position
+                return false
+            }
         }
-        if own, let last = window.last, last.own {
-            window[window.index(before: window.endIndex)].mailboxSeq = position
-            return
-        }
-        window.append(
+        if window == nil { window = CircularBuffer(initialCapacity: 4) }
+        window?.append(
             Passed(
                 mailboxSeq: envelope.mailboxSeq, chat: envelope.chat, chatSeq: envelope.chatSeq, own: own,
                 countsAsDelivery: envelope.senderUser != user))
-        if !own {
-            pushedInWindow += 1
-            actions.push.append(envelope)
-        }
+        if !own { pushedInWindow += 1 }
+        return !own
     }
 
-    private mutating func continueDraining(_ actions: inout Actions, writable: Bool) {
-        guard phase == .draining(reading: false), hasRoom, writable else { return }
+    private mutating func continueDraining(writable: Bool) -> Read? {
+        guard phase == .draining(reading: false), hasRoom, writable else { return nil }
         phase = .draining(reading: true)
-        actions.read = (position, min(Limits.drainPageEnvelopes, Limits.unacknowledgedEnvelopes - pushedInWindow))
+        return Read(after: position, limit: min(Limits.drainPageEnvelopes, Limits.unacknowledgedEnvelopes - pushedInWindow))
     }
 }

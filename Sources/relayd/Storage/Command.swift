@@ -11,15 +11,27 @@ package enum Command: Codable, Sendable {
     /// The new device's identifier is the command's stamp.
     case enrolDevice(EnrolDevice)
     case revokeDevice(DeviceID)
-    /// The user's name, devices and invites go at once; the mailbox goes in steps of `removeMailbox`.
+    /// The user's name, devices and invites go at once; groups and chats follow in steps of `clearUser`.
     case removeUser(UserID)
-    /// Deletes up to `limit` rows of a removed user's mailbox.
-    case removeMailbox(UserID, limit: Int)
+    /// Takes a removed user out of a group, or deletes up to `limit` messages that nobody can receive any more.
+    case clearUser(UserID, limit: Int)
     /// The new chat's identifier is the command's stamp; an existing chat of the two is found instead.
     case openChat(UserID, UserID)
     case send(Send)
-    case acknowledge(Acknowledge)
+    /// A new group's identifier is the command's stamp.
+    case changeGroup(ChangeGroup)
+    case delete(Delete)
+    /// Deletes up to `limit` of the oldest messages of a chat, none above `upTo`, and leaves a gap marker in their place.
+    case expire(ChatID, upTo: UInt64, limit: Int)
+    /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
+    case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)
+
+    /// How many stamps the command takes, its own included.
+    package var stamps: UInt64 {
+        if case .acknowledge(let entries) = self { return UInt64(max(1, entries.count)) }
+        return 1
+    }
 }
 
 package struct AddUser: Codable, Sendable {
@@ -85,6 +97,7 @@ package struct Send: Codable, Sendable {
     /// Rises within the device.
     package var clientMessageID: UInt64
     package var body: ByteBuffer
+    /// In the order of the users' identifiers, one entry for each member that has devices.
     package var keys: [MemberKeys]
     package init(user: UserID, device: DeviceID, chat: ChatID, clientMessageID: UInt64, body: ByteBuffer, keys: [MemberKeys]) {
         self.user = user
@@ -94,11 +107,55 @@ package struct Send: Codable, Sendable {
         self.body = body
         self.keys = keys
     }
+}
 
-    /// A member's keys. `index` is where they are when the sender kept to the order of the chat's members, which spares the search.
-    package func keys(of user: UserID, at index: Int) -> PackedKeys? {
-        if index < keys.count, keys[index].user == user { return keys[index].keys }
-        return keys.first { $0.user == user }?.keys
+/// A change of a group: it takes a place in the chat's order, as a message does.
+package struct ChangeGroup: Codable, Sendable {
+    package var user: UserID
+    package var device: DeviceID
+    /// Nil for `create`.
+    package var chat: ChatID?
+    package var clientMessageID: UInt64
+    package var action: GroupAction
+    /// In the order of their identifiers.
+    package var users: [UserID]
+    package var role: GroupRole?
+    /// Empty when the change carries no content.
+    package var body: ByteBuffer
+    /// As in ``Send``, for the members after the change; empty without a body.
+    package var keys: [MemberKeys]
+    package init(
+        user: UserID, device: DeviceID, chat: ChatID?, clientMessageID: UInt64, action: GroupAction, users: [UserID], role: GroupRole?,
+        body: ByteBuffer, keys: [MemberKeys]
+    ) {
+        self.user = user
+        self.device = device
+        self.chat = chat
+        self.clientMessageID = clientMessageID
+        self.action = action
+        self.users = users
+        self.role = role
+        self.body = body
+        self.keys = keys
+    }
+}
+
+/// Deletes messages of a chat, for everyone or for the user's own devices.
+package struct Delete: Codable, Sendable {
+    package var user: UserID
+    package var device: DeviceID
+    package var chat: ChatID
+    package var clientMessageID: UInt64
+    /// Rising; at most ``Limits/deletionsAtOnce``.
+    package var seqs: [UInt64]
+    package var forEveryone: Bool
+    package init(user: UserID, device: DeviceID, chat: ChatID, clientMessageID: UInt64, seqs: [UInt64], forEveryone: Bool) {
+        self.user = user
+        self.device = device
+        self.chat = chat
+        self.clientMessageID = clientMessageID
+        self.seqs = seqs
+        self.forEveryone = forEveryone
     }
 }
 

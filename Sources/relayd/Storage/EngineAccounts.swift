@@ -17,12 +17,12 @@ extension SQLiteEngine {
             $0.bind(4, command.avatar)
         }
         let invite = try insertInvite(user: user, hash: command.inviteHash, expires: command.inviteExpires, stamp)
-        users[user] = UserState(id: user, removed: false, devices: [], lastMailboxSeq: 0)
+        users[user] = UserState(id: user, removed: false, devices: [])
         return .userAdded(user, invite: invite)
     }
 
     func addInvite(_ command: AddInvite, _ stamp: Stamp) throws -> Outcome {
-        guard try !user(command.user).removed else { throw Rejection.userUnknown }
+        _ = try presentUser(command.user)
         let count = statements.countOpenInvites
         defer { count.reset() }
         count.bind(1, command.user.rawValue)
@@ -83,10 +83,9 @@ extension SQLiteEngine {
             $0.bind(6, command.keys.agreementSignature)
         }
         try setState(.used, of: inviteID)
-        // Nothing that was sent before is wrapped for the new device: it begins at the mailbox's end.
-        let state = DeviceState(id: device, user: owner, revoked: false, highestClientMessageID: 0, cursor: owner.lastMailboxSeq)
-        state.cursorChanged = true
-        changedDevices.append(state)
+        // Nothing that was sent before is wrapped for the new device: its mailbox begins now.
+        let state = DeviceState(id: device, user: owner, revoked: false, highestClientMessageID: 0, cursor: stamp.rawValue)
+        noteChange(of: state)
         devices[device] = state
         owner.devices.append(device)
         return .enrolled(try enrolment(of: device, user: owner.id))
@@ -117,37 +116,19 @@ extension SQLiteEngine {
     }
 
     private func revoke(_ device: DeviceState) throws(SQLiteError) {
-        for statement in [statements.revokeDevice, statements.deleteCursor, statements.deleteSender] {
+        for statement in [statements.revokeDevice, statements.deleteProgress] {
             try statement.run { $0.bind(1, device.id.rawValue) }
         }
         device.revoked = true
-        device.cursorChanged = false
-        device.senderChanged = false
         device.user.devices.removeAll { $0 == device.id }
     }
 
     func removeUser(_ id: UserID) throws -> Outcome {
-        let state = try user(id)
-        guard !state.removed else { throw Rejection.userUnknown }
+        let state = try presentUser(id)
         for device in state.devices { try revoke(try activeDevice(device)) }
         try statements.deleteInvites.run { $0.bind(1, id.rawValue) }
         try statements.clearUser.run { $0.bind(1, id.rawValue) }
         state.removed = true
         return .done
-    }
-
-    func removeMailbox(of id: UserID, limit: Int) throws -> Outcome {
-        let state = try user(id)
-        guard state.removed else { throw Rejection.userUnknown }
-        try statements.raiseMailboxFloor.run {
-            $0.bind(1, id.rawValue)
-            $0.bind(2, state.lastMailboxSeq)
-        }
-        try statements.deleteMailbox.run {
-            $0.bind(1, id.rawValue)
-            $0.bind(2, limit)
-        }
-        let rows = database.changes
-        return .removed(rows: rows, remaining: rows == limit)
     }
 }

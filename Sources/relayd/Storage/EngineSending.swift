@@ -2,174 +2,211 @@ import NIOCore
 import RelayModel
 import RelaySQLite
 
-// Chats, messages, cursors and receipts.
+// Chats and messages.
 extension SQLiteEngine {
     func openChat(_ first: UserID, _ second: UserID, _ stamp: Stamp) throws -> Outcome {
         guard first != second else { throw Rejection.chatWithSelf }
-        let low = try user(min(first, second))
-        let high = try user(max(first, second))
-        guard !low.removed, !high.removed else { throw Rejection.userUnknown }
+        let low = try presentUser(min(first, second))
+        let high = try presentUser(max(first, second))
+        if let known = try findChat(low.id, high.id) { return .chatOpened(known) }
+        for user in [low, high] { try checkChatCount(of: user) }
+        return .chatOpened(try makeChat(.direct, [low, high], stamp).id)
+    }
+
+    func findChat(_ low: UserID, _ high: UserID) throws(SQLiteError) -> ChatID? {
         let find = statements.findChat
         defer { find.reset() }
-        find.bind(1, low.id.rawValue)
-        find.bind(2, high.id.rawValue)
-        if try find.step() { return .chatOpened(ChatID(find.unsigned(0))) }
+        find.bind(1, low.rawValue)
+        find.bind(2, high.rawValue)
+        return try find.step() ? ChatID(find.unsigned(0)) : nil
+    }
 
-        let id = ChatID(stamp.rawValue)
+    func checkChatCount(of user: UserState) throws {
+        let count = statements.countChats
+        defer { count.reset() }
+        count.bind(1, user.id.rawValue)
+        guard try count.step(), count.integer(0) < Limits.chatsPerUser else { throw Rejection.chatLimitReached(limit: Limits.chatsPerUser) }
+    }
+
+    /// A chat whose members are in it from its first message on. Its identifier is the stamp.
+    func makeChat(_ kind: ChatKind, _ users: [UserState], _ stamp: Stamp) throws -> ChatState {
+        let chat = ChatState(id: ChatID(stamp.rawValue), kind: kind, members: [], lastSeq: 0)
         try statements.insertChat.run {
-            $0.bind(1, id.rawValue)
-            $0.bind(2, low.id.rawValue)
-            $0.bind(3, high.id.rawValue)
-        }
-        for member in [low, high] {
-            try statements.insertMember.run {
-                $0.bind(1, id.rawValue)
-                $0.bind(2, member.id.rawValue)
+            $0.bind(1, chat.id.rawValue)
+            $0.bind(2, Int64(kind.rawValue))
+            if kind == .group {
+                $0.bindNull(3)
+                $0.bindNull(4)
+            } else {
+                $0.bind(3, users.first?.id.rawValue ?? 0)
+                $0.bind(4, users.last?.id.rawValue ?? 0)
             }
+            $0.bind(5, users.count)
         }
-        chats[id] = ChatState(
-            id: id, members: [low, high].map { MemberState(user: $0, deliveredSeq: 0, readSeq: 0, version: 0) }, lastSeq: 0)
-        return .chatOpened(id)
+        for user in users { try insertMember(user, into: chat, role: .member, stamp) }
+        chats[chat.id] = chat
+        return chat
+    }
+
+    /// From the chat's next message on.
+    func insertMember(_ user: UserState, into chat: ChatState, role: GroupRole, _ stamp: Stamp) throws(SQLiteError) {
+        try statements.insertMember.run {
+            $0.bind(1, chat.id.rawValue)
+            $0.bind(2, user.id.rawValue)
+            $0.bind(3, chat.lastSeq + 1)
+            $0.bind(4, stamp.rawValue)
+            $0.bind(5, Int64(role.rawValue))
+        }
+        chat.insert(MemberState(user: user, role: role, joinedSeq: chat.lastSeq + 1))
     }
 
     /// Admission happens here, in the order of the commands, so that a race with a change of devices or members has one result.
     func send(_ command: Send, _ stamp: Stamp) throws -> Outcome {
-        let device = try activeDevice(command.device)
-        guard device.user.id == command.user else { throw Rejection.deviceUnknown }
-        let chat = try chat(command.chat)
-        guard chat.members.contains(where: { $0.user === device.user }) else { throw Rejection.chatUnknown }
-        if command.clientMessageID <= device.highestClientMessageID { return .sent(try firstAnswer(to: command, device)) }
-        guard chat.members.allSatisfy({ !$0.user.removed }) else { throw Rejection.recipientGone }
-        try checkDevices(of: command, in: chat)
-
-        chat.lastSeq += 1
-        device.highestClientMessageID = command.clientMessageID
-        noteChange(of: device)
-        device.senderChanged = true
-        let message = MessageID(stamp.rawValue)
-        try insertMessage(command, message, seq: chat.lastSeq)
-        var places: [MailboxPlace] = []
-        places.reserveCapacity(chat.members.count)
-        for (index, member) in chat.members.enumerated() {
-            member.user.lastMailboxSeq += 1
-            // A member without devices has no keys, but finds the message in the mailbox all the same.
-            let keys = command.keys(of: member.user.id, at: index) ?? PackedKeys()
-            try insertMailbox(keys, of: member.user, message, chat: chat)
-            places.append(MailboxPlace(user: member.user.id, seq: member.user.lastMailboxSeq))
+        let device = try activeDevice(command.device, of: command.user)
+        if command.clientMessageID <= device.highestClientMessageID {
+            return .sent(try firstAnswer(in: command.chat, command.clientMessageID, device))
         }
-        return .sent(
-            SentOutcome(chat: chat.id, clientMessageID: command.clientMessageID, message: message, chatSeq: chat.lastSeq, mailboxes: places))
+        let chat = try chat(command.chat)
+        guard chat.kind != .notes, chat.member(command.user) != nil else { throw Rejection.chatUnknown }
+        if chat.kind == .direct, chat.members.contains(where: { $0.user.removed }) { throw Rejection.recipientGone }
+        let keys = try SQLiteEngine.fit(command.keys, to: chat.members)
+        let place = NewMessage(user: command.user, device: device, clientMessageID: command.clientMessageID, body: command.body, keys: keys)
+        return .sent(try append(place, to: chat, audience: chat.memberIDs, stamp))
     }
 
-    /// The answer that a retried send got the first time.
-    private func firstAnswer(to command: Send, _ device: DeviceState) throws -> SentOutcome {
+    // MARK: Appending
+
+    /// What takes the next place in a chat.
+    struct NewMessage {
+        var user: UserID
+        /// Nil for what the relay itself does in the user's name.
+        var device: DeviceState?
+        var clientMessageID: UInt64
+        var extra: EnvelopeExtra?
+        var body: ByteBuffer
+        var keys: [MemberKeys]
+    }
+
+    /// Gives the message its place and stores it. Nothing is rejected any more.
+    func append(_ new: NewMessage, to chat: ChatState, audience: [UserID], _ stamp: Stamp) throws -> SentOutcome {
+        chat.lastSeq += 1
+        if let device = new.device {
+            device.highestClientMessageID = new.clientMessageID
+            noteChange(of: device)
+        }
+        chat.noteAuthor(new.user, of: chat.lastSeq)
+        let envelope = StoredEnvelope(
+            mailboxSeq: stamp.rawValue, chat: chat.id, chatSeq: chat.lastSeq, message: MessageID(stamp.rawValue), senderUser: new.user,
+            senderDevice: new.device?.id ?? DeviceID(0), clientMessageID: new.clientMessageID, body: new.body, keys: PackedKeys(), extra: new.extra)
+        try insert(envelope, keys: new.keys)
+        return SentOutcome(
+            chat: chat.id, clientMessageID: new.clientMessageID, message: envelope.message, chatSeq: envelope.chatSeq,
+            publication: Publication(envelope: envelope, audience: audience, keys: new.keys))
+    }
+
+    private func insert(_ envelope: StoredEnvelope, keys: [MemberKeys]) throws(SQLiteError) {
+        let inRow = keys.count <= Limits.keyRowMembers
+        scratch.clear(minimumCapacity: 256)
+        if inRow { MemberKeyList.write(keys, to: &scratch) }
+        let insert = statements.insertMessage
+        insert.bind(1, envelope.chat.rawValue)
+        insert.bind(2, envelope.chatSeq)
+        insert.bind(3, envelope.message.rawValue)
+        insert.bind(5, envelope.senderUser.rawValue)
+        insert.bind(6, envelope.senderDevice.rawValue)
+        insert.bind(7, envelope.clientMessageID)
+        let kind: ExtraBytes.Kind
+        switch envelope.extra {
+        case nil: kind = .message
+        case .group: kind = .group
+        case .deletion: kind = .deletion
+        case .deleted, .gone: kind = .deleted
+        }
+        insert.bind(4, kind.rawValue)
+        if let extra = envelope.extra {
+            extraScratch.clear()
+            ExtraBytes.write(extra, to: &extraScratch)
+            extraScratch.withUnsafeReadableBytes { insert.bind(8, copying: $0) }
+        }
+        try scratch.withUnsafeReadableBytes { (keys) throws(SQLiteError) in
+            insert.bind(9, borrowing: keys)
+            try envelope.body.withUnsafeReadableBytes { (body) throws(SQLiteError) in
+                insert.bind(10, borrowing: body)
+                defer { insert.reset() }
+                _ = try insert.step()
+            }
+        }
+        if !inRow { try insertKeys(keys, of: envelope) }
+    }
+
+    private func insertKeys(_ keys: [MemberKeys], of envelope: StoredEnvelope) throws(SQLiteError) {
+        var rest = keys[...]
+        while let first = rest.first {
+            scratch.clear()
+            MemberKeyList.write(rest.prefix(Limits.keyRowMembers), to: &scratch)
+            rest = rest.dropFirst(Limits.keyRowMembers)
+            let insert = statements.insertKeys
+            insert.bind(1, envelope.chat.rawValue)
+            insert.bind(2, envelope.chatSeq)
+            insert.bind(3, first.user.rawValue)
+            try scratch.withUnsafeReadableBytes { (bytes) throws(SQLiteError) in
+                insert.bind(4, borrowing: bytes)
+                defer { insert.reset() }
+                _ = try insert.step()
+            }
+        }
+    }
+
+    // MARK: Checks
+
+    /// The answer that a retry got the first time.
+    func firstAnswer(in chat: ChatID, _ clientMessageID: UInt64, _ device: DeviceState) throws -> SentOutcome {
         let scan = statements.scanBack
         defer { scan.reset() }
-        scan.bind(1, command.chat.rawValue)
-        scan.bind(2, command.device.rawValue)
-        scan.bind(3, command.clientMessageID)
-        guard try scan.step(), scan.unsigned(2) == command.clientMessageID else {
+        scan.bind(1, chat.rawValue)
+        scan.bind(2, device.id.rawValue)
+        scan.bind(3, clientMessageID)
+        guard try scan.step(), scan.unsigned(2) == clientMessageID else {
             throw Rejection.clientMessageIDUsed(highest: device.highestClientMessageID)
         }
-        return SentOutcome(
-            chat: command.chat, clientMessageID: command.clientMessageID, message: MessageID(scan.unsigned(1)), chatSeq: scan.unsigned(0),
-            mailboxes: [])
+        return SentOutcome(chat: chat, clientMessageID: clientMessageID, message: MessageID(scan.unsigned(1)), chatSeq: scan.unsigned(0))
     }
 
     /// The keys must be for exactly the active devices of exactly the members.
-    private func checkDevices(of command: Send, in chat: ChatState) throws(Rejection) {
+    /// - Returns: the keys in the order of the members.
+    static func fit(_ keys: [MemberKeys], to members: [MemberState]) throws(Rejection) -> [MemberKeys] {
+        var index = 0
+        for member in members where !member.user.devices.isEmpty {
+            guard index < keys.count, keys[index].user == member.user.id, keys[index].keys.fit(member.user.devices) else {
+                return try compare(keys, with: members)
+            }
+            index += 1
+        }
+        guard index == keys.count else { return try compare(keys, with: members) }
+        return keys
+    }
+
+    /// Finds out what is wrong, or that only the order was.
+    private static func compare(_ keys: [MemberKeys], with members: [MemberState]) throws(Rejection) -> [MemberKeys] {
         var differences: [DeviceSetDifference] = []
-        for (index, member) in chat.members.enumerated() {
-            let given = command.keys(of: member.user.id, at: index)?.devices ?? []
-            if given == member.user.devices { continue }
+        var given = Dictionary(keys.map { ($0.user, $0) }, uniquingKeysWith: { first, _ in first })
+        var fitting: [MemberKeys] = []
+        for member in members {
+            let entry = given.removeValue(forKey: member.user.id)
+            let named = Set(entry?.keys.devices ?? [])
             let active = Set(member.user.devices)
-            let missing = active.subtracting(given).sorted()
-            let extra = Set(given).subtracting(active).sorted()
-            if !missing.isEmpty || !extra.isEmpty {
-                differences.append(DeviceSetDifference(user: member.user.id, missing: missing, extra: extra))
+            if named != active {
+                differences.append(
+                    DeviceSetDifference(
+                        user: member.user.id, missing: active.subtracting(named).sorted(), extra: named.subtracting(active).sorted()))
+            } else if let entry, !active.isEmpty {
+                fitting.append(entry)
             }
         }
-        for entry in command.keys where !chat.members.contains(where: { $0.user.id == entry.user }) {
-            differences.append(DeviceSetDifference(user: entry.user, missing: [], extra: entry.keys.devices))
+        for (user, entry) in given.sorted(by: { $0.key < $1.key }) {
+            differences.append(DeviceSetDifference(user: user, missing: [], extra: entry.keys.devices))
         }
         guard differences.isEmpty else { throw .deviceSetMismatch(differences) }
-    }
-
-    private func insertMessage(_ command: Send, _ message: MessageID, seq: UInt64) throws {
-        let insert = statements.insertMessage
-        defer { insert.reset() }
-        insert.bind(1, command.chat.rawValue)
-        insert.bind(2, seq)
-        insert.bind(3, message.rawValue)
-        insert.bind(4, command.user.rawValue)
-        insert.bind(5, command.device.rawValue)
-        insert.bind(6, command.clientMessageID)
-        try command.body.withUnsafeReadableBytes {
-            insert.bind(7, borrowing: $0)
-            _ = try insert.step()
-        }
-    }
-
-    private func insertMailbox(_ keys: PackedKeys, of user: UserState, _ message: MessageID, chat: ChatState) throws {
-        let insert = statements.insertMailbox
-        defer { insert.reset() }
-        insert.bind(1, user.id.rawValue)
-        insert.bind(2, user.lastMailboxSeq)
-        insert.bind(3, message.rawValue)
-        insert.bind(4, chat.id.rawValue)
-        insert.bind(5, chat.lastSeq)
-        try keys.bytes.withUnsafeReadableBytes {
-            insert.bind(6, borrowing: $0)
-            _ = try insert.step()
-        }
-    }
-
-    func acknowledge(_ command: Acknowledge, _ stamp: Stamp) throws -> Outcome {
-        let device = try activeDevice(command.device)
-        guard device.user.id == command.user else { throw Rejection.deviceUnknown }
-        guard command.mailboxSeq <= device.user.lastMailboxSeq else { throw Rejection.positionUnknown }
-        if command.mailboxSeq > device.cursor {
-            device.cursor = command.mailboxSeq
-            noteChange(of: device)
-            device.cursorChanged = true
-        }
-        var moved: [MovedReceipt] = []
-        for position in command.delivered {
-            let chat = try chat(position.chat)
-            guard let member = chat.members.first(where: { $0.user === device.user }) else { continue }
-            let seq = min(position.seq, chat.lastSeq)
-            guard seq > member.deliveredSeq else { continue }
-            member.deliveredSeq = seq
-            moved.append(note(member, of: chat, stamp))
-        }
-        return .receipts(moved)
-    }
-
-    func read(_ user: UserID, _ id: ChatID, upTo seq: UInt64, _ stamp: Stamp) throws -> Outcome {
-        let chat = try chat(id)
-        guard let member = chat.members.first(where: { $0.user.id == user }) else { throw Rejection.chatUnknown }
-        guard seq <= chat.lastSeq else { throw Rejection.positionUnknown }
-        guard seq > member.readSeq else { return .receipts([]) }
-        member.readSeq = seq
-        // What was read was delivered, whatever the acknowledgements say so far.
-        member.deliveredSeq = max(member.deliveredSeq, seq)
-        return .receipts([note(member, of: chat, stamp)])
-    }
-
-    private func note(_ member: MemberState, of chat: ChatState, _ stamp: Stamp) -> MovedReceipt {
-        member.version = stamp.rawValue
-        if !member.changed {
-            member.changed = true
-            changedReceipts.append((chat.id, member))
-        }
-        return MovedReceipt(
-            row: ReceiptRow(
-                chat: chat.id, user: member.user.id, deliveredSeq: member.deliveredSeq, readSeq: member.readSeq, version: member.version),
-            members: chat.members.map(\.user.id))
-    }
-
-    /// Call before raising one of the device's changed flags.
-    private func noteChange(of device: DeviceState) {
-        if !device.cursorChanged, !device.senderChanged { changedDevices.append(device) }
+        return fitting
     }
 }

@@ -8,13 +8,11 @@ final class UserState {
     var removed: Bool
     /// Active devices, in the order of their identifiers.
     var devices: [DeviceID]
-    var lastMailboxSeq: UInt64
 
-    init(id: UserID, removed: Bool, devices: [DeviceID], lastMailboxSeq: UInt64) {
+    init(id: UserID, removed: Bool, devices: [DeviceID]) {
         self.id = id
         self.removed = removed
         self.devices = devices
-        self.lastMailboxSeq = lastMailboxSeq
     }
 }
 
@@ -24,8 +22,8 @@ final class DeviceState {
     var revoked: Bool
     var highestClientMessageID: UInt64
     var cursor: UInt64
-    var senderChanged = false
-    var cursorChanged = false
+    /// To be written at the end of the batch.
+    var changed = false
 
     init(id: DeviceID, user: UserState, revoked: Bool, highestClientMessageID: UInt64, cursor: UInt64) {
         self.id = id
@@ -38,28 +36,93 @@ final class DeviceState {
 
 final class MemberState {
     let user: UserState
-    var deliveredSeq: UInt64
-    var readSeq: UInt64
-    var version: UInt64
+    var role: GroupRole
+    let joinedSeq: UInt64
+    var deliveredSeq = UInt64(0)
+    var readSeq = UInt64(0)
+    var version = UInt64(0)
+    /// To be written at the end of the batch.
     var changed = false
 
-    init(user: UserState, deliveredSeq: UInt64, readSeq: UInt64, version: UInt64) {
+    init(user: UserState, role: GroupRole, joinedSeq: UInt64) {
         self.user = user
-        self.deliveredSeq = deliveredSeq
-        self.readSeq = readSeq
-        self.version = version
+        self.role = role
+        self.joinedSeq = joinedSeq
     }
 }
 
 final class ChatState {
     let id: ChatID
-    let members: [MemberState]
+    let kind: ChatKind
+    /// Those who are in it now, in the order of their identifiers.
+    private(set) var members: [MemberState]
+    /// The same, as identifiers: shared with every publication.
+    private(set) var memberIDs: [UserID]
     var lastSeq: UInt64
+    private var authors: [UserID?] = []
 
-    init(id: ChatID, members: [MemberState], lastSeq: UInt64) {
+    init(id: ChatID, kind: ChatKind, members: [MemberState], lastSeq: UInt64) {
         self.id = id
+        self.kind = kind
         self.members = members
         self.lastSeq = lastSeq
+        memberIDs = members.map(\.user.id)
+    }
+
+    /// By halving: a group has up to a thousand members.
+    func member(_ user: UserID) -> MemberState? {
+        let index = place(of: user)
+        return index < memberIDs.count && memberIDs[index] == user ? members[index] : nil
+    }
+
+    func insert(_ member: MemberState) {
+        let index = place(of: member.user.id)
+        members.insert(member, at: index)
+        memberIDs.insert(member.user.id, at: index)
+    }
+
+    func remove(_ user: UserID) {
+        let index = place(of: user)
+        guard index < memberIDs.count, memberIDs[index] == user else { return }
+        members.remove(at: index)
+        memberIDs.remove(at: index)
+    }
+
+    private func place(of user: UserID) -> Int {
+        var low = 0
+        var high = memberIDs.count
+        while low < high {
+            let middle = (low + high) / 2
+            if memberIDs[middle] < user { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    // MARK: Receipts
+
+    /// Single receipts are kept and pushed.
+    var keepsReceipts: Bool { kind == .direct || (kind == .group && members.count <= Limits.receiptMembers) }
+
+    /// Messages whose authors are remembered. An older one is rarely still undelivered; its author can ask.
+    private static let rememberedAuthors = 64
+
+    func noteAuthor(_ user: UserID, of seq: UInt64) {
+        guard kind == .group, keepsReceipts else { return }
+        if authors.isEmpty { authors = Array(repeating: nil, count: ChatState.rememberedAuthors) }
+        authors[Int(seq % UInt64(ChatState.rememberedAuthors))] = user
+    }
+
+    /// Who wrote the messages behind `old` up to `new`, as far as that is remembered, each once.
+    func authors(behind old: UInt64, upTo new: UInt64) -> [UserID] {
+        guard !authors.isEmpty else { return [] }
+        let count = UInt64(ChatState.rememberedAuthors)
+        var found: [UserID] = []
+        var seq = max(old, lastSeq > count ? lastSeq - count : 0) + 1
+        while seq <= new {
+            if let author = authors[Int(seq % count)], !found.contains(author) { found.append(author) }
+            seq += 1
+        }
+        return found
     }
 }
 
@@ -72,9 +135,15 @@ extension SQLiteEngine {
         statement.bind(1, id.rawValue)
         guard try statement.step() else { throw Rejection.userUnknown }
         let removed = statement.integer(0) != 0
-        let lastMailboxSeq = statement.unsigned(1)
-        let state = UserState(id: id, removed: removed, devices: try activeDevices(of: id), lastMailboxSeq: lastMailboxSeq)
+        let state = UserState(id: id, removed: removed, devices: try activeDevices(of: id))
         users[id] = state
+        return state
+    }
+
+    /// - Throws: `Rejection.userUnknown` also for one that was removed.
+    func presentUser(_ id: UserID) throws -> UserState {
+        let state = try user(id)
+        guard !state.removed else { throw Rejection.userUnknown }
         return state
     }
 
@@ -85,6 +154,13 @@ extension SQLiteEngine {
         var found: [DeviceID] = []
         while try statement.step() { found.append(DeviceID(statement.unsigned(0))) }
         return found
+    }
+
+    /// - Throws: `Rejection.deviceUnknown` for one that never was, is revoked, or belongs to somebody else; or what the store reports.
+    func activeDevice(_ id: DeviceID, of user: UserID) throws -> DeviceState {
+        let state = try activeDevice(id)
+        guard state.user.id == user else { throw Rejection.deviceUnknown }
+        return state
     }
 
     /// - Throws: `Rejection.deviceUnknown` for one that never was or is revoked, or what the store reports.
@@ -114,8 +190,9 @@ extension SQLiteEngine {
         defer { statement.reset() }
         statement.bind(1, id.rawValue)
         guard try statement.step() else { throw Rejection.chatUnknown }
-        let lastSeq = statement.unsigned(0)
-        let state = ChatState(id: id, members: try members(of: id), lastSeq: lastSeq)
+        let kind = ChatKind(rawValue: UInt8(truncatingIfNeeded: statement.integer(0))) ?? .direct
+        let lastSeq = statement.unsigned(1)
+        let state = ChatState(id: id, kind: kind, members: try members(of: id), lastSeq: lastSeq)
         chats[id] = state
         return state
     }
@@ -124,10 +201,23 @@ extension SQLiteEngine {
         let statement = statements.loadMembers
         defer { statement.reset() }
         statement.bind(1, chat.rawValue)
-        var rows: [(UserID, UInt64, UInt64, UInt64)] = []
+        var members: [MemberState] = []
         while try statement.step() {
-            rows.append((UserID(statement.unsigned(0)), statement.unsigned(1), statement.unsigned(2), statement.unsigned(3)))
+            let member = MemberState(
+                user: try user(UserID(statement.unsigned(0))), role: GroupRole(rawValue: UInt8(truncatingIfNeeded: statement.integer(1))) ?? .member,
+                joinedSeq: statement.unsigned(2))
+            member.deliveredSeq = statement.unsigned(3)
+            member.readSeq = statement.unsigned(4)
+            member.version = statement.unsigned(5)
+            members.append(member)
         }
-        return try rows.map { MemberState(user: try user($0), deliveredSeq: $1, readSeq: $2, version: $3) }
+        return members
+    }
+
+    /// Call when the cursor or the highest client message id has changed.
+    func noteChange(of device: DeviceState) {
+        guard !device.changed else { return }
+        device.changed = true
+        changedDevices.append(device)
     }
 }

@@ -10,8 +10,8 @@ package enum Outcome: Sendable {
     case sent(SentOutcome)
     /// The receipts that an acknowledgement or a read moved.
     case receipts([MovedReceipt])
-    /// `remaining`: there are more rows to remove.
-    case removed(rows: Int, remaining: Bool)
+    /// `remaining`: there is more to remove. `publication`: what the members of a group hear of it.
+    case removed(rows: Int, remaining: Bool, Publication?)
     case rejected(Rejection)
 }
 
@@ -21,19 +21,31 @@ package struct Enrolled: Sendable {
     package var device: DeviceID
 }
 
-/// The place that a message got.
+/// The place that a message, a change of a group or a deletion got.
 package struct SentOutcome: Sendable {
     package var chat: ChatID
     package var clientMessageID: UInt64
     package var message: MessageID
     package var chatSeq: UInt64
-    /// Where it went in each member's mailbox, in the order of the chat's members. Empty for a retry: it was delivered before.
-    package var mailboxes: [MailboxPlace]
+    /// Nil for a retry: it was delivered before.
+    package var publication: Publication?
+    package init(chat: ChatID, clientMessageID: UInt64, message: MessageID, chatSeq: UInt64, publication: Publication? = nil) {
+        self.chat = chat
+        self.clientMessageID = clientMessageID
+        self.message = message
+        self.chatSeq = chatSeq
+        self.publication = publication
+    }
 }
 
-package struct MailboxPlace: Sendable {
-    package var user: UserID
-    package var seq: UInt64
+/// A committed envelope with everybody whose mailbox it is in.
+package struct Publication: Sendable {
+    /// Without keys: those of each member are in `keys`.
+    package var envelope: StoredEnvelope
+    /// In the order of their identifiers.
+    package var audience: [UserID]
+    /// In the same order; a member without devices has no entry.
+    package var keys: [MemberKeys]
 }
 
 /// Why a command was refused.
@@ -56,8 +68,17 @@ package enum Rejection: Error, Sendable, Equatable {
     case deviceSetMismatch([DeviceSetDifference])
     /// The device used this number before, for another message or one that is gone.
     case clientMessageIDUsed(highest: UInt64)
-    /// A watermark beyond the end of the chat or mailbox.
+    /// A watermark or a deletion beyond the end of the chat or mailbox.
     case positionUnknown
+    case notAGroup
+    /// The role in the group does not allow it, or the message is somebody else's.
+    case notPermitted
+    case groupFull(limit: Int)
+    case memberUnknown
+    case alreadyMember
+    case chatLimitReached(limit: Int)
+    /// The named users or the role do not fit the action.
+    case changeInvalid
 }
 
 /// What to add to and to leave out of one member's wrapped keys.
@@ -67,8 +88,8 @@ package struct DeviceSetDifference: Sendable, Equatable {
     package var extra: [DeviceID]
 }
 
-/// A receipt that moved, and who may know.
+/// A receipt that moved, and who is told.
 package struct MovedReceipt: Sendable {
     package var row: ReceiptRow
-    package var members: [UserID]
+    package var audience: [UserID]
 }

@@ -3,7 +3,7 @@ import RelayModel
 
 /// One message as one user finds it in the mailbox or in a chat's history.
 package struct StoredEnvelope: Sendable {
-    /// 0 when read from a chat's history.
+    /// The place in the mailbox: the message's identifier, because identifiers rise in the order of the commits.
     package var mailboxSeq: UInt64
     package var chat: ChatID
     package var chatSeq: UInt64
@@ -14,9 +14,11 @@ package struct StoredEnvelope: Sendable {
     package var body: ByteBuffer
     /// The user's wrapped keys; ``PackedKeys/key(for:)`` finds one device's.
     package var keys: PackedKeys
+    /// What it is besides a message.
+    package var extra: EnvelopeExtra?
     package init(
         mailboxSeq: UInt64, chat: ChatID, chatSeq: UInt64, message: MessageID, senderUser: UserID, senderDevice: DeviceID,
-        clientMessageID: UInt64, body: ByteBuffer, keys: PackedKeys
+        clientMessageID: UInt64, body: ByteBuffer, keys: PackedKeys, extra: EnvelopeExtra? = nil
     ) {
         self.mailboxSeq = mailboxSeq
         self.chat = chat
@@ -27,6 +29,39 @@ package struct StoredEnvelope: Sendable {
         self.clientMessageID = clientMessageID
         self.body = body
         self.keys = keys
+        self.extra = extra
+    }
+}
+
+/// What an envelope is when it is not just a message.
+package enum EnvelopeExtra: Sendable {
+    /// A change of the group; the body is its content, if it has one.
+    case group(GroupEvent)
+    /// The order to delete messages.
+    case deletion(Deletion)
+    /// The message that had this place was deleted.
+    case deleted
+    /// A gap marker: everything in the chat up to `chatSeq` has expired.
+    case gone
+}
+
+package struct GroupEvent: Sendable, Codable, Equatable {
+    package var action: GroupAction
+    package var users: [UserID]
+    package var role: GroupRole?
+    package init(action: GroupAction, users: [UserID], role: GroupRole?) {
+        self.action = action
+        self.users = users
+        self.role = role
+    }
+}
+
+package struct Deletion: Sendable, Codable, Equatable {
+    package var chat: ChatID
+    package var seqs: [UInt64]
+    package init(chat: ChatID, seqs: [UInt64]) {
+        self.chat = chat
+        self.seqs = seqs
     }
 }
 
@@ -83,9 +118,46 @@ package struct AuditRow: Sendable {
 /// A chat in a user's list of conversations.
 package struct ConversationRow: Sendable {
     package var chat: ChatID
+    package var kind: ChatKind
+    /// Empty in a group of more than ``Limits/receiptMembers``.
     package var members: [UserID]
-    /// Nil before the first message.
+    package var memberCount: Int
+    /// The newest message that the user may see; nil before the first one.
     package var last: StoredEnvelope?
+    /// The user's own read mark.
+    package var readSeq: UInt64
+    /// False when the user is no member any more.
+    package var active: Bool
+    /// What the list is ordered by: the last message's identifier, or the chat's.
+    package var order: UInt64 { last?.message.rawValue ?? chat.rawValue }
+}
+
+/// A chat as one of its members, or a former one, sees it.
+package struct ChatRow: Sendable {
+    package var chat: ChatID
+    package var kind: ChatKind
+    /// In the order of their identifiers; a former member sees nobody.
+    package var members: [ChatMember]
+    package var lastSeq: UInt64
+    package var joinedSeq: UInt64
+    /// 0 while the membership goes on.
+    package var leftSeq: UInt64
+}
+
+package struct ChatMember: Sendable, Equatable {
+    package var user: UserID
+    package var role: GroupRole
+}
+
+/// What became of a message, and how many members have it.
+package struct MessageStatusRow: Sendable {
+    package var sent: SentOutcome
+    /// Of the other members; empty in a group of more than ``Limits/receiptMembers``.
+    package var receipts: [ReceiptRow]
+    package var recipients: Int
+    package var delivered: Int
+    package var read: Int
+    package var deleted: Bool
 }
 
 package struct Counts: Sendable {

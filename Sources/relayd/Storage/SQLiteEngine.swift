@@ -10,6 +10,11 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     let database: Database
     let statements: Statements
     private(set) package var lastStamp: Stamp
+    /// No stamp at or above this one was handed out when the last commit was made.
+    private var storedStamp: Stamp
+    /// For building a row's bytes; kept so that a message needs no buffer of its own.
+    var scratch = ByteBuffer()
+    var extraScratch = ByteBuffer()
 
     var users: [UserID: UserState] = [:]
     var devices: [DeviceID: DeviceState] = [:]
@@ -24,6 +29,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         self.database = database
         statements = try Statements(database)
         lastStamp = Stamp(rawValue: UInt64(bitPattern: try database.integer("SELECT value FROM meta WHERE key = 'last_stamp'") ?? 0))
+        storedStamp = lastStamp
         userCount = Int(try database.integer("SELECT count(*) FROM users WHERE removed = 0") ?? 0)
     }
 
@@ -39,8 +45,9 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
                 }
                 outcomes.append(outcome)
             }
-            if let last = batch.last { lastStamp = last.stamp }
+            if let last = batch.last { lastStamp = Stamp(rawValue: last.stamp.rawValue + last.command.stamps - 1) }
             try writeChanges()
+            try writeLastStamp()
             return outcomes
         }
     }
@@ -62,10 +69,13 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
                 let outcome = try removeUser(user)
                 userCount -= 1
                 return outcome
-            case .removeMailbox(let user, let limit): return try removeMailbox(of: user, limit: limit)
+            case .clearUser(let user, let limit): return try clearUser(user, limit: limit, stamp)
             case .openChat(let first, let second): return try openChat(first, second, stamp)
             case .send(let command): return try send(command, stamp)
-            case .acknowledge(let command): return try acknowledge(command, stamp)
+            case .changeGroup(let command): return try changeGroup(command, stamp)
+            case .delete(let command): return try delete(command, stamp)
+            case .expire(let chat, let seq, let limit): return try expire(chat, upTo: seq, limit: limit)
+            case .acknowledge(let entries): return try acknowledge(entries, stamp)
             case .read(let user, let chat, let chatSeq): return try read(user, chat, upTo: chatSeq, stamp)
             }
         } catch let rejection as Rejection {
@@ -85,22 +95,15 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     }
 
     /// What every command of the batch may have moved, written once.
-    private func writeChanges() throws(SQLiteError) {
+    func writeChanges() throws(SQLiteError) {
         for device in changedDevices {
-            if device.cursorChanged {
-                try statements.writeCursor.run {
-                    $0.bind(1, device.id.rawValue)
-                    $0.bind(2, device.cursor)
-                }
+            device.changed = false
+            if device.revoked { continue }
+            try statements.writeProgress.run {
+                $0.bind(1, device.id.rawValue)
+                $0.bind(2, device.cursor)
+                $0.bind(3, device.highestClientMessageID)
             }
-            if device.senderChanged {
-                try statements.writeSender.run {
-                    $0.bind(1, device.id.rawValue)
-                    $0.bind(2, device.highestClientMessageID)
-                }
-            }
-            device.cursorChanged = false
-            device.senderChanged = false
         }
         changedDevices.removeAll(keepingCapacity: true)
         for (chat, member) in changedReceipts {
@@ -114,7 +117,15 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             member.changed = false
         }
         changedReceipts.removeAll(keepingCapacity: true)
-        try statements.writeLastStamp.run { $0.bind(1, lastStamp.rawValue) }
+    }
+
+    /// A page less in most commits: what is stored is the end of the stamp's second, where the next run begins. Its first stamps may
+    /// be ahead of the clock by as much.
+    private func writeLastStamp() throws(SQLiteError) {
+        guard lastStamp >= storedStamp else { return }
+        let second = (lastStamp.rawValue >> Stamp.counterBits) / 1000 + 1
+        storedStamp = Stamp(rawValue: (second * 1000) << Stamp.counterBits)
+        try statements.writeLastStamp.run { $0.bind(1, storedStamp.rawValue) }
     }
 
     private func forgetCaches() {

@@ -7,11 +7,15 @@ struct Statements {
     let loadDevice: Statement
     let loadChat: Statement
     let loadMembers: Statement
+    let loadReceipt: Statement
     let loadInvite: Statement
     let countOpenInvites: Statement
+    let countChats: Statement
     let findUserName: Statement
     let findChat: Statement
+    let findCreated: Statement
     let scanBack: Statement
+    let findMessage: Statement
 
     let insertUser: Statement
     let insertInvite: Statement
@@ -19,54 +23,69 @@ struct Statements {
     let findEnrolled: Statement
     let insertDevice: Statement
     let revokeDevice: Statement
-    let deleteCursor: Statement
-    let deleteSender: Statement
+    let deleteProgress: Statement
     let clearUser: Statement
     let deleteInvites: Statement
-    let deleteMailbox: Statement
-    let raiseMailboxFloor: Statement
     let insertChat: Statement
+    let writeMemberCount: Statement
     let insertMember: Statement
+    let endMembership: Statement
+    let writeRole: Statement
     let insertMessage: Statement
-    let insertMailbox: Statement
-    let writeCursor: Statement
-    let writeSender: Statement
+    let insertKeys: Statement
+    let emptyMessage: Statement
+    let deleteKeys: Statement
+    let hideMessage: Statement
+    let findExpired: Statement
+    let expireMessages: Statement
+    let expireKeys: Statement
+    let expireHidden: Statement
+    let writeFloor: Statement
+    let findGroupOfUser: Statement
+    let findDeserted: Statement
+    let finishUser: Statement
+    let writeProgress: Statement
     let writeReceipt: Statement
     let writeLastStamp: Statement
     let insertAudit: Statement
 
     init(_ database: Database) throws(SQLiteError) {
-        loadUser = try database.prepare(
-            """
-            SELECT removed, max(mailbox_floor, coalesce((SELECT max(seq) FROM mailbox WHERE mailbox.user_id = users.user_id), 0))
-            FROM users WHERE user_id = ?
-            """)
+        loadUser = try database.prepare("SELECT removed FROM users WHERE user_id = ?")
         loadActiveDevices = try database.prepare("SELECT device_id FROM devices WHERE user_id = ? AND revoked = 0 ORDER BY device_id")
         loadDevice = try database.prepare(
             """
             SELECT user_id, revoked, coalesce(client_message_id, 0), coalesce(mailbox_seq, 0)
-            FROM devices LEFT JOIN senders USING (device_id) LEFT JOIN cursors USING (device_id) WHERE device_id = ?
+            FROM devices LEFT JOIN progress USING (device_id) WHERE device_id = ?
             """)
         loadChat = try database.prepare(
             """
-            SELECT max(seq_floor, coalesce((SELECT max(seq) FROM messages WHERE messages.chat_id = chats.chat_id), 0))
+            SELECT kind, max(floor_seq, coalesce((SELECT max(seq) FROM messages WHERE messages.chat_id = chats.chat_id), 0))
             FROM chats WHERE chat_id = ?
             """)
         loadMembers = try database.prepare(
             """
-            SELECT user_id, coalesce(delivered_seq, 0), coalesce(read_seq, 0), coalesce(version, 0)
-            FROM members LEFT JOIN receipts USING (chat_id, user_id) WHERE chat_id = ? ORDER BY user_id
+            SELECT user_id, role, joined_seq, coalesce(delivered_seq, 0), coalesce(read_seq, 0), coalesce(version, 0)
+            FROM members LEFT JOIN receipts USING (chat_id, user_id) WHERE chat_id = ? AND left_seq IS NULL ORDER BY user_id
             """)
+        loadReceipt = try database.prepare("SELECT delivered_seq, read_seq, version FROM receipts WHERE chat_id = ? AND user_id = ?")
         loadInvite = try database.prepare("SELECT invite_id, user_id, expires_ms, state FROM invites WHERE hash = ?")
         countOpenInvites = try database.prepare("SELECT count(*) FROM invites WHERE user_id = ? AND state = 0 AND expires_ms > ?")
+        countChats = try database.prepare("SELECT count(*) FROM members WHERE user_id = ?")
         findUserName = try database.prepare("SELECT name FROM users WHERE name = ? OR user_id = ?")
         findChat = try database.prepare("SELECT chat_id FROM chats WHERE user_low = ? AND user_high = ?")
+        // A retried CREATE does not know its chat: the groups that the user made are few.
+        findCreated = try database.prepare(
+            """
+            SELECT m.chat_id, m.seq, m.message_id FROM members s JOIN messages m ON m.chat_id = s.chat_id AND m.seq = 1
+            WHERE s.user_id = ?1 AND s.joined_seq = 1 AND m.kind = 1 AND m.device_id = ?2 AND m.client_message_id = ?3
+            """)
         // A device's client message ids rise with the chat's sequence, so the scan may stop at the first lower one.
         scanBack = try database.prepare(
             """
             SELECT seq, message_id, client_message_id FROM messages
             WHERE chat_id = ? AND device_id = ? AND client_message_id <= ? ORDER BY seq DESC LIMIT 1
             """)
+        findMessage = try database.prepare("SELECT user_id, kind FROM messages WHERE chat_id = ? AND seq = ?")
 
         insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar) VALUES (?, ?, ?, ?)")
         insertInvite = try database.prepare("INSERT INTO invites (invite_id, user_id, hash, expires_ms) VALUES (?, ?, ?, ?)")
@@ -76,23 +95,50 @@ struct Statements {
         insertDevice = try database.prepare(
             "INSERT INTO devices (device_id, user_id, name, identity_key, agreement_key, agreement_signature) VALUES (?, ?, ?, ?, ?, ?)")
         revokeDevice = try database.prepare("UPDATE devices SET revoked = 1, name = '' WHERE device_id = ?")
-        deleteCursor = try database.prepare("DELETE FROM cursors WHERE device_id = ?")
-        deleteSender = try database.prepare("DELETE FROM senders WHERE device_id = ?")
+        deleteProgress = try database.prepare("DELETE FROM progress WHERE device_id = ?")
         clearUser = try database.prepare("UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL WHERE user_id = ?")
         deleteInvites = try database.prepare("DELETE FROM invites WHERE user_id = ?")
-        deleteMailbox = try database.prepare(
-            "DELETE FROM mailbox WHERE user_id = ?1 AND seq IN (SELECT seq FROM mailbox WHERE user_id = ?1 ORDER BY seq LIMIT ?2)")
-        raiseMailboxFloor = try database.prepare("UPDATE users SET mailbox_floor = ?2 WHERE user_id = ?1")
-        insertChat = try database.prepare("INSERT INTO chats (chat_id, user_low, user_high) VALUES (?, ?, ?)")
-        insertMember = try database.prepare("INSERT INTO members (chat_id, user_id) VALUES (?, ?)")
+        insertChat = try database.prepare("INSERT INTO chats (chat_id, kind, user_low, user_high, member_count) VALUES (?, ?, ?, ?, ?)")
+        writeMemberCount = try database.prepare("UPDATE chats SET member_count = ?2 WHERE chat_id = ?1")
+        insertMember = try database.prepare("INSERT INTO members (chat_id, user_id, joined_seq, joined_id, role) VALUES (?, ?, ?, ?, ?)")
+        endMembership = try database.prepare("UPDATE members SET left_seq = ?3, left_id = ?4 WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL")
+        writeRole = try database.prepare("UPDATE members SET role = ?3 WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL")
         insertMessage = try database.prepare(
-            "INSERT INTO messages (chat_id, seq, message_id, user_id, device_id, client_message_id, body) VALUES (?, ?, ?, ?, ?, ?, ?)")
-        insertMailbox = try database.prepare("INSERT INTO mailbox (user_id, seq, message_id, chat_id, chat_seq, keys) VALUES (?, ?, ?, ?, ?, ?)")
-        writeCursor = try database.prepare(
-            "INSERT INTO cursors (device_id, mailbox_seq) VALUES (?, ?) ON CONFLICT DO UPDATE SET mailbox_seq = excluded.mailbox_seq")
-        writeSender = try database.prepare(
-            "INSERT INTO senders (device_id, client_message_id) VALUES (?, ?) ON CONFLICT DO UPDATE SET client_message_id = excluded.client_message_id"
-        )
+            """
+            INSERT INTO messages (chat_id, seq, message_id, kind, user_id, device_id, client_message_id, extra, keys, body)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """)
+        insertKeys = try database.prepare("INSERT INTO message_keys (chat_id, seq, first_user_id, keys) VALUES (?, ?, ?, ?)")
+        emptyMessage = try database.prepare("UPDATE messages SET kind = 3, extra = NULL, keys = x'', body = x'' WHERE chat_id = ? AND seq = ?")
+        deleteKeys = try database.prepare("DELETE FROM message_keys WHERE chat_id = ? AND seq = ?")
+        hideMessage = try database.prepare("INSERT INTO hidden (user_id, chat_id, seq) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+        findExpired = try database.prepare(
+            """
+            SELECT max(seq), max(message_id), count(*)
+            FROM (SELECT seq, message_id FROM messages WHERE chat_id = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)
+            """)
+        expireMessages = try database.prepare("DELETE FROM messages WHERE chat_id = ? AND seq <= ?")
+        expireKeys = try database.prepare("DELETE FROM message_keys WHERE chat_id = ? AND seq <= ?")
+        expireHidden = try database.prepare(
+            "DELETE FROM hidden WHERE chat_id = ?1 AND seq <= ?2 AND user_id IN (SELECT user_id FROM members WHERE chat_id = ?1)")
+        writeFloor = try database.prepare("UPDATE chats SET floor_seq = ?2, floor_id = ?3 WHERE chat_id = ?1")
+        findGroupOfUser = try database.prepare(
+            """
+            SELECT members.chat_id FROM members JOIN chats USING (chat_id) WHERE members.user_id = ? AND left_seq IS NULL AND kind = 1 LIMIT 1
+            """)
+        // A chat of the user in which nobody is left who could receive anything, and that still has messages.
+        findDeserted = try database.prepare(
+            """
+            SELECT s.chat_id FROM members s WHERE s.user_id = ?
+                AND NOT EXISTS (SELECT 1 FROM members o JOIN users u USING (user_id) WHERE o.chat_id = s.chat_id AND u.removed = 0)
+                AND EXISTS (SELECT 1 FROM messages m WHERE m.chat_id = s.chat_id) LIMIT 1
+            """)
+        finishUser = try database.prepare("UPDATE users SET removed = 2 WHERE user_id = ?")
+        writeProgress = try database.prepare(
+            """
+            INSERT INTO progress (device_id, mailbox_seq, client_message_id) VALUES (?, ?, ?)
+            ON CONFLICT DO UPDATE SET mailbox_seq = excluded.mailbox_seq, client_message_id = excluded.client_message_id
+            """)
         writeReceipt = try database.prepare(
             """
             INSERT INTO receipts (chat_id, user_id, delivered_seq, read_seq, version) VALUES (?, ?, ?, ?, ?)

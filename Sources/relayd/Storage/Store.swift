@@ -96,7 +96,7 @@ package final class Store: Sendable {
         guard found <= Schema.migrations.count else { throw StoreError.newer(path: path, found: found, known: Schema.migrations.count) }
         for number in found..<Schema.migrations.count {
             try database.transaction {
-                try database.execute(Schema.migrations[number])
+                try Schema.migrations[number].run(on: database)
                 try database.execute("PRAGMA user_version = \(number + 1)")
             }
         }

@@ -17,9 +17,9 @@ package enum WriterError: Error, Sendable {
 package struct Origin: Sendable {
     package var loop: Int
     package var connection: UInt64
-    /// The client's number; nil for an acknowledgement, which needs no answer.
-    package var request: UInt64?
-    package init(loop: Int, connection: UInt64, request: UInt64?) {
+    /// The client's number.
+    package var request: UInt64
+    package init(loop: Int, connection: UInt64, request: UInt64) {
         self.loop = loop
         self.connection = connection
         self.request = request
@@ -121,6 +121,13 @@ package final class Writer: Sendable {
         state.withLock { Statistics(queued: $0.waiting, commands: $0.commands, commits: $0.commits) }
     }
 
+    /// Everything that was stamped until now is at or below, and everything that will be stamped is above, unless the clock steps back: then
+    /// it is the last stamp. Any thread.
+    package var horizon: Stamp {
+        let now = clock.now()
+        return stamps.withLock { max($0.latest, Stamp(time: now)) }
+    }
+
     /// Queues a command. Any thread; never blocks on the disk.
     package func submit(_ command: Command, actor: Actor? = nil, reply: Reply) throws(WriterError) {
         let bytes = Writer.bytes(of: command)
@@ -163,8 +170,18 @@ package final class Writer: Sendable {
     }
 
     private static func bytes(of command: Command) -> Int {
-        guard case .send(let send) = command else { return 64 }
-        return send.keys.reduce(send.body.readableBytes + 64) { $0 + $1.keys.bytes.readableBytes }
+        switch command {
+        case .send(let send): bytes(of: send.body, send.keys)
+        case .changeGroup(let change): bytes(of: change.body, change.keys) + change.users.count * 64
+        case .delete(let delete): 64 + delete.seqs.count * 64
+        case .acknowledge(let entries): entries.count * 64
+        default: 64
+        }
+    }
+
+    /// A member's keys cost the batch more than their bytes: the room around them, and the copies that go out afterwards.
+    private static func bytes(of body: ByteBuffer, _ keys: [MemberKeys]) -> Int {
+        keys.reduce(body.readableBytes + 64) { $0 + $1.keys.bytes.readableBytes + 64 }
     }
 
     // MARK: On the writer's thread
@@ -213,7 +230,7 @@ package final class Writer: Sendable {
         if state.withLock({ $0.failed }) { return refuse(batch) }
         let now = clock.now()
         let commands = stamps.withLock { stamps in
-            batch.map { StampedCommand(stamp: stamps.next(at: now), command: $0.command, actor: $0.actor) }
+            batch.map { StampedCommand(stamp: stamps.next(at: now, count: $0.command.stamps), command: $0.command, actor: $0.actor) }
         }
         do {
             let outcomes = try engine.apply(commands)
