@@ -100,6 +100,10 @@ package enum Limits {
     package static let reservedDescriptors = controlConnections + 256
     /// The relay pings a WebSocket that was silent for so long, and closes it when nothing came for twice that.
     package static let webSocketPingInterval = Duration.seconds(60)
+    /// So many times in a ping interval an event loop looks at all its WebSockets, which bounds how late a ping is to a sixteenth.
+    package static let webSocketSweeps: UInt8 = 16
+    /// WebSockets that are looked at before others get their turn: some 50 microseconds of an event loop.
+    package static let webSocketSweepSlice = 512
     /// How long a closing WebSocket waits for the other side before its socket goes.
     package static let webSocketCloseTimeout = Duration.seconds(2)
     /// What one read takes from a socket; the buffer lives only as long as its bytes.

@@ -53,6 +53,13 @@ enum ServerFrames {
         return frame
     }
 
+    static func announcement(_ chat: ChatID, _ chatSeq: UInt64) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.announcement.chatID = chat.rawValue
+        frame.announcement.chatSeq = chatSeq
+        return frame
+    }
+
     static func sent(_ outcome: SentOutcome) -> Relay_V1_Sent {
         var wire = Relay_V1_Sent()
         wire.chatID = outcome.chat.rawValue
@@ -76,6 +83,18 @@ enum ServerFrames {
         wire.clientMessageID = stored.clientMessageID
         wire.body = data(stored.body)
         if let key = stored.keys.key(for: device) { wire.key = data(key) }
+        switch stored.extra {
+        case nil: break
+        case .group(let event):
+            wire.event.action = .init(rawValue: Int(event.action.rawValue)) ?? .unspecified
+            wire.event.userIds = event.users.map(\.rawValue)
+            wire.event.role = .init(rawValue: Int(event.role?.rawValue ?? 0)) ?? .unspecified
+        case .deletion(let deletion):
+            wire.deletion.chatID = deletion.chat.rawValue
+            wire.deletion.chatSeqs = deletion.seqs
+        case .deleted: wire.deleted = true
+        case .gone: wire.gone = true
+        }
         return wire
     }
 

@@ -14,9 +14,11 @@ package struct StoredEnvelope: Sendable {
     package var body: ByteBuffer
     /// The user's wrapped keys; ``PackedKeys/key(for:)`` finds one device's.
     package var keys: PackedKeys
+    /// What the envelope is beside, or instead of, a message; nil for a plain one.
+    package var extra: EnvelopeExtra?
     package init(
         mailboxSeq: UInt64, chat: ChatID, chatSeq: UInt64, message: MessageID, senderUser: UserID, senderDevice: DeviceID,
-        clientMessageID: UInt64, body: ByteBuffer, keys: PackedKeys
+        clientMessageID: UInt64, body: ByteBuffer, keys: PackedKeys, extra: EnvelopeExtra? = nil
     ) {
         self.mailboxSeq = mailboxSeq
         self.chat = chat
@@ -27,6 +29,40 @@ package struct StoredEnvelope: Sendable {
         self.clientMessageID = clientMessageID
         self.body = body
         self.keys = keys
+        self.extra = extra
+    }
+}
+
+package enum EnvelopeExtra: Sendable {
+    case group(GroupEvent)
+    case deletion(Deletion)
+    /// The message that had this place was deleted.
+    case deleted
+    /// All messages of the chat up to and with this place are gone.
+    case gone
+}
+
+/// A change of the group that the envelope is in.
+package struct GroupEvent: Sendable, Codable, Equatable {
+    package var action: GroupAction
+    /// Ascending.
+    package var users: [UserID]
+    package var role: GroupRole?
+    package init(action: GroupAction, users: [UserID], role: GroupRole? = nil) {
+        self.action = action
+        self.users = users
+        self.role = role
+    }
+}
+
+/// These messages were deleted.
+package struct Deletion: Sendable, Codable, Equatable {
+    package var chat: ChatID
+    /// Ascending.
+    package var seqs: [UInt64]
+    package init(chat: ChatID, seqs: [UInt64]) {
+        self.chat = chat
+        self.seqs = seqs
     }
 }
 
