@@ -108,6 +108,8 @@ package enum Limits {
     package static let webSocketCloseTimeout = Duration.seconds(2)
     /// What one read takes from a socket; the buffer lives only as long as its bytes.
     package static let receiveBufferBytes = 32 * 1024
+    /// The same where one read was not enough: the largest text message in one. Below 128 KiB, from where on a buffer costs a call of the kernel.
+    package static let largeReceiveBufferBytes = 96 * 1024
     /// What a client is told to wait when the relay is overloaded: some hundred of the writer's batches.
     package static let overloadedRetry = Duration.seconds(1)
     package static let pageSize = 50
