@@ -25,9 +25,6 @@ package struct WebSocketParser: ~Copyable {
     /// An unfinished header, or an unfinished control frame with its header: what is kept of a frame that is not a message.
     package static let pendingBytes = WebSocketFrames.headerBytes + 125
 
-    /// What a frame that arrives in pieces gets room for at once: the largest text message, wrapped keys included. Longer ones grow by doubling.
-    private static let roomBytes = Limits.bodyBytes + 4096
-
     private struct Frame {
         var fin: Bool
         var mask: UInt32?
@@ -211,7 +208,7 @@ package struct WebSocketParser: ~Copyable {
         if count > 0 {
             // Room for the rest of the frame, not only for what is there, so that a long one is not moved again and again; but for nobody's
             // promise more than a bounded part of it.
-            let room = min(frame.payloadBytes - frame.taken, max(count, WebSocketParser.roomBytes))
+            let room = min(frame.payloadBytes - frame.taken, max(count, Limits.messageRoomBytes))
             if arriving.message.writableBytes < count {
                 if arriving.message.readableBytes == 0 {
                     // Of exactly this size; growing rounds up to a power of two.

@@ -110,6 +110,9 @@ package enum Limits {
     package static let receiveBufferBytes = 32 * 1024
     /// The same where one read was not enough: the largest text message in one. Below 128 KiB, from where on a buffer costs a call of the kernel.
     package static let largeReceiveBufferBytes = 96 * 1024
+    /// What a WebSocket frame that arrives in pieces gets room for at once: the largest text message with the wrapped keys of a small chat. A
+    /// longer one, which may be a promise only, grows by doubling.
+    package static let messageRoomBytes = bodyBytes + 4096
     /// What a client is told to wait when the relay is overloaded: some hundred of the writer's batches.
     package static let overloadedRetry = Duration.seconds(1)
     package static let pageSize = 50

@@ -12,7 +12,7 @@ final class GatewayEnvironment: Sendable {
     let directory: Directory
     let sending: MessageSending
     let open: OpenConnections
-    private let sweeps: [ObjectIdentifier: ConnectionSweep]
+    private let sweeps: [ObjectIdentifier: ConnectionSweep<ConnectionHandler>]
 
     /// - Parameter loops: all that connections live on.
     init(settings: GatewaySettings, directory: Directory, sending: MessageSending, open: OpenConnections, loops: [any EventLoop]) {
@@ -21,11 +21,13 @@ final class GatewayEnvironment: Sendable {
         self.sending = sending
         self.open = open
         sweeps = Dictionary(
-            uniqueKeysWithValues: loops.map { (ObjectIdentifier($0), ConnectionSweep(on: $0, pingInterval: settings.pingInterval)) })
+            uniqueKeysWithValues: loops.map { loop in
+                (ObjectIdentifier(loop), ConnectionSweep<ConnectionHandler>(on: loop, pingInterval: settings.pingInterval))
+            })
     }
 
     /// The sweep of a connection's loop.
-    func sweep(of loop: any EventLoop) -> ConnectionSweep {
+    func sweep(of loop: any EventLoop) -> ConnectionSweep<ConnectionHandler> {
         guard let sweep = sweeps[ObjectIdentifier(loop)] else { preconditionFailure("a connection on a loop that is not ours") }
         return sweep
     }
@@ -35,7 +37,7 @@ final class GatewayEnvironment: Sendable {
 /// Confined to its event loop.
 ///
 /// What a read burst or one tick produces gathers in `out` and is written and flushed once.
-final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
+final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -52,8 +54,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
 
     /// Sweeps since something was heard or taken by the socket.
     private var silence: UInt8 = 0
-    /// Where the sweep has it; the sweep's own.
-    var sweepPlace: UInt32 = ConnectionSweep.nowhere
+    var sweepPlace = ConnectionSweep<ConnectionHandler>.nowhere
 
     private var parser: WebSocketParser
     private var context: ChannelHandlerContext?

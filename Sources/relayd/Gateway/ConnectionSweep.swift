@@ -1,15 +1,22 @@
 import NIOCore
 import RelayModel
 
+/// A connection that a ``ConnectionSweep`` looks at. Confined to its event loop.
+protocol SweptConnection: AnyObject {
+    /// Where the sweep has it; the sweep's own. ``ConnectionSweep/nowhere`` at first.
+    var sweepPlace: UInt32 { get set }
+    func sweep()
+}
+
 /// Looks at all WebSockets of one event loop every few seconds: one timer for all, where one for each would be a tenth of what an idle
 /// connection takes. Runs only while there are some. Confined to its loop, hence unchecked.
-final class ConnectionSweep: @unchecked Sendable {
+final class ConnectionSweep<Connection: SweptConnection>: @unchecked Sendable {
     /// The place of a connection that is not in the sweep.
-    static let nowhere = UInt32.max
+    static var nowhere: UInt32 { .max }
 
     private let loop: any EventLoop
     private let pause: TimeAmount
-    private var connections: [ConnectionHandler] = []
+    private var connections: [Connection] = []
     private var scheduled = false
 
     init(on loop: any EventLoop, pingInterval: Duration) {
@@ -17,17 +24,17 @@ final class ConnectionSweep: @unchecked Sendable {
         pause = TimeAmount(pingInterval / Int(Limits.webSocketSweeps))
     }
 
-    func add(_ connection: ConnectionHandler) {
+    func add(_ connection: Connection) {
         connection.sweepPlace = UInt32(connections.count)
         connections.append(connection)
         schedule()
     }
 
     /// Does nothing for one that is not there.
-    func remove(_ connection: ConnectionHandler) {
+    func remove(_ connection: Connection) {
         let place = Int(connection.sweepPlace)
         guard place < connections.count, connections[place] === connection else { return }
-        connection.sweepPlace = ConnectionSweep.nowhere
+        connection.sweepPlace = Self.nowhere
         let last = connections.removeLast()
         guard last !== connection else { return }
         connections[place] = last
