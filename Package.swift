@@ -142,7 +142,8 @@ let package = Package(
             "RelayGatewayTests", "relayd/Gateway",
             [
                 "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayMessageSending", "RelayGateway", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, swiftProtobuf, logging, serviceLifecycle,
+                "RelayMessageSending", "RelayGateway", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf, logging,
+                serviceLifecycle,
             ]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",

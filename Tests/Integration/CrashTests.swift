@@ -195,7 +195,8 @@ final class HandMadeSender: Sendable {
                     "POST", "/v1/chats", "{\"userId\": \"\(receiver.user)\"}", headers: sender.authorization)
                 return try JSONDecoder().decode(Chat.self, from: Data(reply.body)).chatId
             }
-            let devices = [sender, receiver]
+            // As the protocol wants them: ascending.
+            let devices = [sender, receiver].sorted { (UInt64($0.user) ?? 0) < (UInt64($1.user) ?? 0) }
             func frame(_ number: Int) -> String {
                 let keys = devices.map { device in
                     "{\"userId\": \"\(device.user)\", \"devices\": [{\"deviceId\": \"\(device.id)\", \"key\": \"\(Data(repeating: 9, count: 48).base64EncodedString())\"}]}"

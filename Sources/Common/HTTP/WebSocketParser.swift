@@ -1,4 +1,5 @@
 import NIOCore
+import RelayModel
 
 /// Reads the frames of one direction of a WebSocket (RFC 6455) and gives whole messages and control frames.
 ///
@@ -25,7 +26,6 @@ package struct WebSocketParser: ~Copyable {
     package static let pendingBytes = WebSocketFrames.headerBytes + 125
 
     private struct Frame {
-        var opcode: WebSocketOpcode
         var fin: Bool
         var mask: UInt32?
         var payloadBytes: Int
@@ -33,25 +33,31 @@ package struct WebSocketParser: ~Copyable {
         var taken = 0
     }
 
-    private let role: Role
-    private let maxMessageBytes: Int
-    private var input = ByteBuffer()
-    /// The data frame whose payload is arriving.
-    private var frame: Frame?
-    private var message = ByteBuffer()
-    /// The kind of the message that is under way; nil between messages.
-    private var messageKind: WebSocketOpcode?
-    private var utf8 = UTF8Validator()
-    private var ended = false
+    /// A message of which something is still to come. Only there while that is so: most messages arrive whole, and most connections are idle.
+    private final class Arriving {
+        let kind: WebSocketOpcode
+        /// The frame whose payload is arriving; nil between two of a message.
+        var frame: Frame?
+        var message = ByteBuffer()
+        var utf8 = UTF8Validator()
 
-    /// - Parameter maxMessageBytes: payload of one message, all its fragments together.
+        init(_ kind: WebSocketOpcode) { self.kind = kind }
+    }
+
+    private let maxMessageBytes: UInt32
+    private let role: Role
+    private var ended = false
+    private var input = ByteBuffer()
+    private var arriving: Arriving?
+
+    /// - Parameter maxMessageBytes: payload of one message, all its fragments together; below 4 GiB.
     package init(role: Role, maxMessageBytes: Int) {
         self.role = role
-        self.maxMessageBytes = maxMessageBytes
+        self.maxMessageBytes = UInt32(clamping: maxMessageBytes)
     }
 
     /// Bytes held at the moment.
-    package var bufferedBytes: Int { input.readableBytes + message.readableBytes }
+    package var bufferedBytes: Int { input.readableBytes + (arriving?.message.readableBytes ?? 0) }
 
     /// True after a close frame or an error: nothing more will come.
     package var isEnded: Bool { ended }
@@ -69,9 +75,9 @@ package struct WebSocketParser: ~Copyable {
     /// The next event; nil when more input is needed.
     package mutating func next() -> Event? {
         while !ended {
-            if let current = frame {
-                if let event = takePayload(of: current) { return event }
-                if frame != nil { break }
+            if let arriving, let frame = arriving.frame {
+                if let event = takePayload(of: frame, arriving) { return event }
+                if arriving.frame != nil { break }
                 continue
             }
             switch readHeader() {
@@ -104,11 +110,15 @@ package struct WebSocketParser: ~Copyable {
         input = small
     }
 
-    private mutating func fail(_ code: UInt16, _ reason: String) -> Event {
+    /// Nothing is read after a close frame or an error.
+    private mutating func finish() {
         ended = true
         input = ByteBuffer()
-        message = ByteBuffer()
-        frame = nil
+        arriving = nil
+    }
+
+    private mutating func fail(_ code: UInt16, _ reason: String) -> Event {
+        finish()
         return .failed(code: code, reason: reason)
     }
 
@@ -132,9 +142,9 @@ package struct WebSocketParser: ~Copyable {
             guard fin else { return .event(fail(1002, "a control frame cannot be fragmented")) }
             guard length <= 125 else { return .event(fail(1002, "a control frame has at most 125 bytes")) }
         } else if opcode == .continuation {
-            guard messageKind != nil else { return .event(fail(1002, "a continuation without a message")) }
+            guard arriving != nil else { return .event(fail(1002, "a continuation without a message")) }
         } else {
-            guard messageKind == nil else { return .event(fail(1002, "a new message before the end of the last one")) }
+            guard arriving == nil else { return .event(fail(1002, "a new message before the end of the last one")) }
         }
         if length == 126 {
             guard let wide = input.getInteger(at: start + 2, as: UInt16.self) else { return .needsMore }
@@ -147,7 +157,7 @@ package struct WebSocketParser: ~Copyable {
             length = wide
             headerBytes = 10
         }
-        if !opcode.isControl, length > UInt64(max(0, maxMessageBytes - message.readableBytes)) {
+        if !opcode.isControl, length > UInt64(max(0, Int(maxMessageBytes) - (arriving?.message.readableBytes ?? 0))) {
             return .event(fail(1009, "a message has at most \(maxMessageBytes) bytes"))
         }
         var mask: UInt32?
@@ -164,49 +174,72 @@ package struct WebSocketParser: ~Copyable {
             return .event(control(opcode, mask: mask, payloadBytes: payloadBytes))
         }
         input.moveReaderIndex(forwardBy: headerBytes)
-        if opcode != .continuation {
-            messageKind = opcode
-            utf8 = UTF8Validator()
-        }
-        frame = Frame(opcode: opcode, fin: fin, mask: mask, payloadBytes: payloadBytes)
+        if arriving == nil, fin, input.readableBytes >= payloadBytes { return .event(wholeMessage(opcode, mask: mask, payloadBytes: payloadBytes)) }
+        let message = arriving ?? Arriving(opcode)
+        message.frame = Frame(fin: fin, mask: mask, payloadBytes: payloadBytes)
+        arriving = message
         return .again
     }
 
     // MARK: Payload
 
+    /// A message in one frame, all of which is there, as nearly always: it gets a buffer of exactly its size, so that whoever keeps a slice of
+    /// it keeps no receive buffer of many times that.
+    private mutating func wholeMessage(_ kind: WebSocketOpcode, mask: UInt32?, payloadBytes: Int) -> Event {
+        var message = ByteBufferAllocator().buffer(capacity: payloadBytes)
+        input.withUnsafeReadableBytes { bytes in
+            let payload = UnsafeRawBufferPointer(rebasing: bytes[..<payloadBytes])
+            if let mask {
+                WebSocketMask.append(payload, mask: mask, to: &message)
+            } else {
+                message.writeBytes(payload)
+            }
+        }
+        input.moveReaderIndex(forwardBy: payloadBytes)
+        guard kind == .text else { return .message(.binary(message)) }
+        var utf8 = UTF8Validator()
+        guard message.withUnsafeReadableBytes({ utf8.accept($0) }), utf8.isComplete else { return fail(1007, "text must be UTF-8") }
+        return .message(.text(message))
+    }
+
     /// Moves what has arrived of a data frame into the message; gives the message when that was its last byte.
-    private mutating func takePayload(of current: Frame) -> Event? {
-        let count = min(current.payloadBytes - current.taken, input.readableBytes)
+    private mutating func takePayload(of frame: Frame, _ arriving: Arriving) -> Event? {
+        let count = min(frame.payloadBytes - frame.taken, input.readableBytes)
         if count > 0 {
-            if message.readableBytes == 0, count == current.payloadBytes, current.fin {
-                // The common case: a whole message in one read gets a buffer of exactly its size.
-                message = ByteBufferAllocator().buffer(capacity: count)
+            // Room for the rest of the frame, not only for what is there, so that a long one is not moved again and again; but for nobody's
+            // promise more than a bounded part of it.
+            let room = min(frame.payloadBytes - frame.taken, max(count, Limits.messageRoomBytes))
+            if arriving.message.writableBytes < count {
+                if arriving.message.readableBytes == 0 {
+                    // Of exactly this size; growing rounds up to a power of two.
+                    arriving.message = ByteBufferAllocator().buffer(capacity: room)
+                } else {
+                    arriving.message.reserveCapacity(minimumWritableBytes: room)
+                }
             }
             input.withUnsafeReadableBytes { bytes in
                 let part = UnsafeRawBufferPointer(rebasing: bytes[..<count])
-                if let mask = current.mask {
-                    WebSocketMask.append(part, mask: mask, offset: current.taken, to: &message)
+                if let mask = frame.mask {
+                    WebSocketMask.append(part, mask: mask, offset: frame.taken, to: &arriving.message)
                 } else {
-                    message.writeBytes(part)
+                    arriving.message.writeBytes(part)
                 }
             }
             input.moveReaderIndex(forwardBy: count)
-            if messageKind == .text {
-                let valid = message.withUnsafeReadableBytes { utf8.accept(UnsafeRawBufferPointer(rebasing: $0.suffix(count))) }
+            if arriving.kind == .text {
+                let valid = arriving.message.withUnsafeReadableBytes { arriving.utf8.accept(UnsafeRawBufferPointer(rebasing: $0.suffix(count))) }
                 guard valid else { return fail(1007, "text must be UTF-8") }
             }
         }
-        guard current.taken + count == current.payloadBytes else {
-            frame?.taken = current.taken + count
+        guard frame.taken + count == frame.payloadBytes else {
+            arriving.frame?.taken = frame.taken + count
             return nil
         }
-        frame = nil
-        guard current.fin, let kind = messageKind else { return nil }
-        guard kind != .text || utf8.isComplete else { return fail(1007, "text must be UTF-8") }
-        let whole = message
-        message = ByteBuffer()
-        messageKind = nil
-        return .message(kind == .text ? .text(whole) : .binary(whole))
+        arriving.frame = nil
+        guard frame.fin else { return nil }
+        guard arriving.kind != .text || arriving.utf8.isComplete else { return fail(1007, "text must be UTF-8") }
+        self.arriving = nil
+        return .message(arriving.kind == .text ? .text(arriving.message) : .binary(arriving.message))
     }
 
     private mutating func control(_ opcode: WebSocketOpcode, mask: UInt32?, payloadBytes: Int) -> Event {
@@ -230,9 +263,7 @@ package struct WebSocketParser: ~Copyable {
     private mutating func close(_ payload: ByteBuffer) -> Event {
         var payload = payload
         if payload.readableBytes == 0 {
-            ended = true
-            input = ByteBuffer()
-            message = ByteBuffer()
+            finish()
             return .close(code: nil, reason: "")
         }
         guard let code = payload.readInteger(as: UInt16.self) else { return fail(1002, "a close code has two bytes") }
@@ -241,9 +272,7 @@ package struct WebSocketParser: ~Copyable {
         guard payload.withUnsafeReadableBytes({ validator.accept($0) }), validator.isComplete else {
             return fail(1007, "a close reason must be UTF-8")
         }
-        ended = true
-        input = ByteBuffer()
-        message = ByteBuffer()
+        finish()
         return .close(code: code, reason: String(buffer: payload))
     }
 

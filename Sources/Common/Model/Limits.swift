@@ -100,10 +100,19 @@ package enum Limits {
     package static let reservedDescriptors = controlConnections + 256
     /// The relay pings a WebSocket that was silent for so long, and closes it when nothing came for twice that.
     package static let webSocketPingInterval = Duration.seconds(60)
+    /// So many times in a ping interval an event loop looks at all its WebSockets, which bounds how late a ping is to a sixteenth.
+    package static let webSocketSweeps: UInt8 = 16
+    /// WebSockets that are looked at before others get their turn: some 50 microseconds of an event loop.
+    package static let webSocketSweepSlice = 512
     /// How long a closing WebSocket waits for the other side before its socket goes.
     package static let webSocketCloseTimeout = Duration.seconds(2)
     /// What one read takes from a socket; the buffer lives only as long as its bytes.
     package static let receiveBufferBytes = 32 * 1024
+    /// The same where one read was not enough: the largest text message in one. Below 128 KiB, from where on a buffer costs a call of the kernel.
+    package static let largeReceiveBufferBytes = 96 * 1024
+    /// What a WebSocket frame that arrives in pieces gets room for at once: the largest text message with the wrapped keys of a small chat. A
+    /// longer one, which may be a promise only, grows by doubling.
+    package static let messageRoomBytes = bodyBytes + 4096
     /// What a client is told to wait when the relay is overloaded: some hundred of the writer's batches.
     package static let overloadedRetry = Duration.seconds(1)
     package static let pageSize = 50

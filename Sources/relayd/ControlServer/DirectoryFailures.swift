@@ -36,7 +36,8 @@ extension ControlError {
             self.init(
                 .limitReached, "\(subject) has \(limit) open invites, which is the limit",
                 hint: "chatctl invite list --user \(subject), then chatctl invite revoke NUMBER")
-        case .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed, .positionUnknown:
+        case .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed, .positionUnknown, .notAGroup, .notPermitted,
+            .groupFull, .memberUnknown, .alreadyMember, .chatLimitReached, .changeInvalid:
             self.init(.failed, "the store answered an operator as if it were a device", hint: "please report this with relayd's version")
         }
     }

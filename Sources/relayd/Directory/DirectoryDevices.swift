@@ -37,10 +37,25 @@ extension Directory {
     }
 
     /// A user with their active devices and keys.
-    package func user(_ id: UserID) async throws(DirectoryError) -> UserDetails {
+    package func userWithDevices(_ id: UserID) async throws(DirectoryError) -> UserDevices {
+        guard let found = try await users([id]).first ?? nil else { throw .rejected(.userUnknown) }
+        return found
+    }
+
+    package func userWithDevices(named name: String) async throws(DirectoryError) -> UserDevices { try await userWithDevices(find(name).id) }
+
+    /// The operator's view of a user.
+    func user(_ id: UserID) async throws(DirectoryError) -> UserDetails {
         let now = clock.now()
         let found = try await readers.look { reader in try reader.user(id).map { try Directory.details(of: $0, reader, now) } }
         guard let found else { throw .rejected(.userUnknown) }
         return found
+    }
+
+    /// Users with their active devices and keys, in the order asked for; nil for those that do not exist any more.
+    package func users(_ ids: [UserID]) async throws(DirectoryError) -> [UserDevices?] {
+        try await readers.look { reader in
+            try ids.map { id in try reader.user(id).map { UserDevices(user: $0, devices: try reader.devices(of: id)) } }
+        }
     }
 }

@@ -37,6 +37,13 @@ package struct Principal: Sendable, Hashable {
     package var expires: Timestamp
 }
 
+/// What others may know about a user.
+package struct UserDevices: Sendable {
+    package var user: UserRow
+    /// Active ones, in the order of their identifiers.
+    package var devices: [DeviceRow]
+}
+
 package struct IssuedInvite: Sendable {
     package var id: InviteID
     package var user: UserName

@@ -71,6 +71,8 @@ enum ClientRequest {
     case acknowledge(mailboxSeq: UInt64)
     case read(request: UInt64, ChatID, chatSeq: UInt64)
     case ping(request: UInt64)
+    case changeGroup(request: UInt64, CheckedGroupChange)
+    case delete(request: UInt64, CheckedDelete)
     /// One request is wrong; the connection goes on.
     case invalid(request: UInt64, WireFailure)
     /// The frame is no frame of the schema: nothing that follows can be trusted.
@@ -79,6 +81,15 @@ enum ClientRequest {
     case wrongType
 
     init(_ message: WebSocketMessage, _ encoding: WireEncoding, maxBodyBytes: Int) {
+        if case (.proto, .binary(let bytes)) = (encoding, message), let plain = ClientRequest(plain: bytes, maxBodyBytes: maxBodyBytes) {
+            self = plain
+        } else {
+            self.init(any: message, encoding, maxBodyBytes: maxBodyBytes)
+        }
+    }
+
+    /// Through SwiftProtobuf: both encodings, and whatever is wrong with a frame.
+    init(any message: WebSocketMessage, _ encoding: WireEncoding, maxBodyBytes: Int) {
         let frame: Relay_V1_ClientFrame
         do {
             switch (encoding, message) {
@@ -99,84 +110,13 @@ enum ClientRequest {
             case .read(let read):
                 self = .read(request: request, try Checked.id(read.chatID, "chat_id"), chatSeq: try Checked.sequence(read.chatSeq, "chat_seq"))
             case .ping: self = .ping(request: request)
-            case .groupChange, .delete, nil: throw WireFailure(.unknownKind, "the frame has no kind that this relay knows")
+            case .groupChange(let change):
+                self = .changeGroup(request: request, try CheckedGroupChange(change, maxBodyBytes: maxBodyBytes))
+            case .delete(let delete): self = .delete(request: request, try CheckedDelete(delete))
+            case nil: throw WireFailure(.unknownKind, "the frame has no kind that this relay knows")
             }
         } catch {
             self = .invalid(request: request, error)
         }
-    }
-}
-
-/// A `relay.v1.Send` whose form is right; whether it may be sent is the store's to say.
-struct CheckedSend {
-    var chat: ChatID
-    var clientMessageID: UInt64
-    var body: ByteBuffer
-    var keys: [MemberKeys]
-
-    init(_ wire: Relay_V1_Send, maxBodyBytes: Int) throws(WireFailure) {
-        chat = try Checked.id(wire.chatID, "chat_id")
-        clientMessageID = try Checked.sequence(wire.clientMessageID, "client_message_id")
-        guard !wire.body.isEmpty else { throw .malformed("a message needs a body") }
-        guard wire.body.count <= maxBodyBytes else {
-            throw WireFailure(.tooLarge, "the body has \(wire.body.count) bytes, at most \(maxBodyBytes) are taken")
-        }
-        guard wire.keys.count <= Limits.chatMembers else { throw .malformed("keys for more than \(Limits.chatMembers) members") }
-        body = ByteBuffer(bytes: wire.body)
-        keys = []
-        keys.reserveCapacity(wire.keys.count)
-        var users = DuplicateFinder(expecting: wire.keys.count)
-        for member in wire.keys {
-            let user: UserID = try Checked.id(member.userID, "user_id")
-            guard users.insert(member.userID) else { throw .malformed("a member is named twice") }
-            guard member.devices.count <= Limits.devicesPerUserCeiling else {
-                throw .malformed("keys for more than \(Limits.devicesPerUserCeiling) devices of a user")
-            }
-            var packed = PackedKeys()
-            var devices = DuplicateFinder(expecting: member.devices.count)
-            for wrapped in member.devices {
-                let device: DeviceID = try Checked.id(wrapped.deviceID, "device_id")
-                guard devices.insert(wrapped.deviceID) else { throw .malformed("a device is named twice") }
-                guard !wrapped.key.isEmpty, wrapped.key.count <= Limits.wrappedKeyBytes else {
-                    throw .malformed("a wrapped key has 1 to \(Limits.wrappedKeyBytes) bytes")
-                }
-                packed.append(device, key: wrapped.key)
-            }
-            keys.append(MemberKeys(user: user, keys: packed))
-        }
-    }
-}
-
-/// Finds a repeated number: by comparing while there are few, as nearly always, otherwise with a set.
-private struct DuplicateFinder {
-    private var few: [UInt64] = []
-    private var many: Set<UInt64>?
-
-    init(expecting count: Int) {
-        if count > 16 {
-            many = Set(minimumCapacity: count)
-        } else {
-            few.reserveCapacity(count)
-        }
-    }
-
-    mutating func insert(_ number: UInt64) -> Bool {
-        if many != nil { return many?.insert(number).inserted ?? false }
-        guard !few.contains(number) else { return false }
-        few.append(number)
-        return true
-    }
-}
-
-/// Checks of single numbers: the store's integers have 63 bits.
-enum Checked {
-    static func id<ID: RelayIdentifier>(_ number: UInt64, _ field: StaticString) throws(WireFailure) -> ID {
-        guard number > 0, number <= UInt64(Int64.max) else { throw .malformed("\(field) must be a positive 63-bit number") }
-        return ID(rawValue: number)
-    }
-
-    static func sequence(_ number: UInt64, _ field: StaticString) throws(WireFailure) -> UInt64 {
-        guard number > 0, number <= UInt64(Int64.max) else { throw .malformed("\(field) must be a positive 63-bit number") }
-        return number
     }
 }

@@ -7,46 +7,64 @@ import RelayStorage
 import RelayWire
 
 /// What all connections of a gateway share. Any thread.
-struct GatewayEnvironment: Sendable {
+final class GatewayEnvironment: Sendable {
     let settings: GatewaySettings
     let directory: Directory
     let sending: MessageSending
     let open: OpenConnections
+    private let sweeps: [ObjectIdentifier: ConnectionSweep<ConnectionHandler>]
+
+    /// - Parameter loops: all that connections live on.
+    init(settings: GatewaySettings, directory: Directory, sending: MessageSending, open: OpenConnections, loops: [any EventLoop]) {
+        self.settings = settings
+        self.directory = directory
+        self.sending = sending
+        self.open = open
+        sweeps = Dictionary(
+            uniqueKeysWithValues: loops.map { loop in
+                (ObjectIdentifier(loop), ConnectionSweep<ConnectionHandler>(on: loop, pingInterval: settings.pingInterval))
+            })
+    }
+
+    /// The sweep of a connection's loop.
+    func sweep(of loop: any EventLoop) -> ConnectionSweep<ConnectionHandler> {
+        guard let sweep = sweeps[ObjectIdentifier(loop)] else { preconditionFailure("a connection on a loop that is not ours") }
+        return sweep
+    }
 }
 
 /// One device's WebSocket after the upgrade: frames in, requests out; answers and envelopes in, frames out.
 /// Confined to its event loop.
 ///
 /// What a read burst or one tick produces gathers in `out` and is written and flushed once.
-final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
+final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    // Most connections are idle: every byte here is there ten thousand times.
     private let environment: GatewayEnvironment
-    private let principal: Principal
+    private let device: DeviceID
     private let encoding: WireEncoding
-    private let connect: (cursor: UInt64, receipts: UInt64)
+
+    /// A close frame is on its way; what comes is dropped.
+    private var closing = false
+    private var sendingPaused = false
+    private var readingPaused = false
+    private var inBurst = false
+
+    /// Sweeps since something was heard or taken by the socket.
+    private var silence: UInt8 = 0
+    var sweepPlace = ConnectionSweep<ConnectionHandler>.nowhere
 
     private var parser: WebSocketParser
     private var context: ChannelHandlerContext?
     private var stream: DeviceStream?
     private var out = ByteBuffer()
-    /// A close frame is on its way; what comes is dropped.
-    private var closing = false
-
-    private var sendingPaused = false
-    private var readingPaused = false
-    private var inBurst = false
-
-    private var timer: Scheduled<Void>?
-    private var lastHeard = NIODeadline.now()
-    private var pinged = false
 
     init(_ request: ConnectRequest, _ environment: GatewayEnvironment) {
         self.environment = environment
-        principal = request.principal
+        device = request.principal.device
         encoding = request.encoding
-        connect = (request.cursor, request.receipts)
         parser = WebSocketParser(
             role: .server,
             maxMessageBytes: request.encoding == .proto ? environment.settings.maxSendBytes : environment.settings.maxJSONSendBytes)
@@ -60,13 +78,13 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     }
 
     /// Begins to deliver. Called when the answer to the upgrade is on its way and nothing of HTTP stands between here and the socket.
-    func start() {
+    func start(_ request: ConnectRequest) {
         guard let context else { return }
-        scheduleTimer(context)
+        environment.sweep(of: context.eventLoop).add(self)
         stream = environment.sending.connect(
-            principal, cursor: connect.cursor, receiptsVersion: connect.receipts, sink: self, on: context.eventLoop)
+            request.principal, cursor: request.cursor, receiptsVersion: request.receipts, sink: self, on: context.eventLoop)
         // Between the check of the token and this line the device may have been revoked, without a stream that could be told.
-        if !environment.directory.isActive(principal.device) { end(.deviceRevoked) }
+        if !environment.directory.isActive(device) { end(.deviceRevoked) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -91,8 +109,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     }
 
     private func finish() {
-        timer?.cancel()
-        timer = nil
+        if let context { environment.sweep(of: context.eventLoop).remove(self) }
         closing = true
         let ended = stream
         stream = nil
@@ -104,8 +121,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !closing else { return }
         inBurst = true
-        lastHeard = .now()
-        pinged = false
+        silence = 0
         parser.append(unwrapInboundIn(data))
         while !closing, let event = parser.next() {
             switch event {
@@ -128,7 +144,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        lastHeard = .now()
+        silence = 0
         if context.channel.isWritable { stream?.becameWritable() }
         updateReading(context)
         context.fireChannelWritabilityChanged()
@@ -136,12 +152,25 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
 
     private func received(_ message: WebSocketMessage) {
         guard let stream else { return }
-        switch ClientRequest(message, encoding, maxBodyBytes: environment.settings.maxBodyBytes) {
+        let request = ClientRequest(message, encoding, maxBodyBytes: environment.settings.maxBodyBytes)
+        handOn(request, to: stream)
+    }
+
+    /// The one place where what a client asks goes on to where it is done.
+    private func handOn(_ request: ClientRequest, to stream: DeviceStream) {
+        switch request {
         case .send(let request, let send):
             stream.send(request: request, chat: send.chat, clientMessageID: send.clientMessageID, body: send.body, keys: send.keys)
         case .acknowledge(let mailboxSeq): stream.acknowledge(mailboxSeq)
         case .read(let request, let chat, let chatSeq): stream.read(request: request, chat: chat, chatSeq: chatSeq)
-        case .ping(let request): if request != 0 || isWritable { write(ServerFrames.pong(request)) }
+        case .ping(let request): if request != 0 || isWritable { pong(request) }
+        case .changeGroup(let request, let change):
+            stream.changeGroup(
+                request: request, chat: change.chat, clientMessageID: change.clientMessageID, action: change.action, users: change.users,
+                role: change.role, body: change.body, keys: change.keys)
+        case .delete(let request, let delete):
+            stream.delete(
+                request: request, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs, forEveryone: delete.forEveryone)
         case .invalid(let request, let failure): write(ServerFrames.error(request, failure))
         case .unreadable(let failure):
             write(ServerFrames.error(0, failure))
@@ -166,13 +195,50 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         return context.channel.isWritable && out.readableBytes < Limits.socketHighWatermarkBytes
     }
 
-    func answer(_ request: UInt64, _ answer: SendAnswer) { write(ServerFrames.answer(request, answer)) }
+    func answer(_ request: UInt64, _ answer: SendAnswer) {
+        switch (encoding, answer) {
+        case (.proto, .sent(let outcome)): write { PlainFrames.sent(request, outcome, into: &$0) }
+        case (.proto, .done): write { PlainFrames.receipts(request, [], into: &$0) }
+        default: write(ServerFrames.answer(request, answer))
+        }
+    }
 
-    func push(_ envelopes: [StoredEnvelope]) { write(ServerFrames.deliver(envelopes, to: principal.device)) }
+    func push(_ envelopes: ArraySlice<StoredEnvelope>) {
+        switch encoding {
+        case .proto: write { PlainFrames.deliver(envelopes, to: device, into: &$0) }
+        case .json: write(ServerFrames.deliver(envelopes, to: device))
+        }
+    }
 
-    func push(_ receipts: [ReceiptRow]) { write(ServerFrames.receipts(receipts)) }
+    func push(_ receipts: [ReceiptRow]) {
+        switch encoding {
+        case .proto: write { PlainFrames.receipts(0, receipts, into: &$0) }
+        case .json: write(ServerFrames.receipts(receipts))
+        }
+    }
 
-    func caughtUp(_ mailboxSeq: UInt64) { write(ServerFrames.caughtUp(mailboxSeq)) }
+    func caughtUp(_ mailboxSeq: UInt64) {
+        switch encoding {
+        case .proto: write { PlainFrames.caughtUp(mailboxSeq, into: &$0) }
+        case .json: write(ServerFrames.caughtUp(mailboxSeq))
+        }
+    }
+
+    func announce(_ positions: [ChatPosition]) {
+        for position in positions {
+            switch encoding {
+            case .proto: write { PlainFrames.announcement(position.chat, position.seq, into: &$0) }
+            case .json: write(ServerFrames.announcement(position.chat, position.seq))
+            }
+        }
+    }
+
+    private func pong(_ request: UInt64) {
+        switch encoding {
+        case .proto: write { PlainFrames.pong(request, into: &$0) }
+        case .json: write(ServerFrames.pong(request))
+        }
+    }
 
     func pauseReading(_ paused: Bool) {
         sendingPaused = paused
@@ -185,6 +251,11 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     }
 
     func close(_ reason: StreamEnd) { end(reason.code) }
+
+    private func write(_ frame: (inout ByteBuffer) -> Void) {
+        guard !closing else { return }
+        frame(&out)
+    }
 
     private func write(_ frame: Relay_V1_ServerFrame) {
         guard !closing else { return }
@@ -214,31 +285,25 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         writeOut(context)
         context.close(mode: .output, promise: nil)
         if readingPaused { try? context.channel.syncOptions?.setOption(.autoRead, value: true) }
-        timer = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(environment.settings.closeTimeout)) { [weak self] in
+        // Not cancelled when the client is quicker: what remains then is small and soon gone.
+        context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(environment.settings.closeTimeout)) { [weak self] in
             self?.context?.close(promise: nil)
         }
     }
 
     // MARK: Time
 
-    private func scheduleTimer(_ context: ChannelHandlerContext) {
-        let interval = TimeAmount(environment.settings.pingInterval)
-        let silence = lastHeard + (pinged ? interval * 2 : interval)
-        timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: silence) { [weak self] in self?.tick() }
-    }
-
-    /// Ends a connection that was silent for two intervals; pings one that was silent for one. A connection may outlive the token that
-    /// opened it: a device that is revoked loses both at once.
-    private func tick() {
+    /// Called ``Limits/webSocketSweeps`` times in a ping interval. Ends a connection that was silent for two intervals; pings one that was
+    /// silent for one. A connection may outlive the token that opened it: a device that is revoked loses both at once.
+    func sweep() {
         guard !closing, let context else { return }
-        let now = NIODeadline.now()
-        let interval = TimeAmount(environment.settings.pingInterval)
-        if now >= lastHeard + interval * 2 { return end(.timeout) }
-        if now >= lastHeard + interval, !pinged {
-            pinged = true
+        silence = silence == .max ? .max : silence + 1
+        // What was heard between two sweeps is at most one sweep older than counted.
+        if silence == Limits.webSocketSweeps + 1 {
             WebSocketFrames.write(.ping, payload: ByteBuffer(), mask: nil, into: &out)
             writeOut(context)
+        } else if silence > 2 * Limits.webSocketSweeps {
+            end(.timeout)
         }
-        scheduleTimer(context)
     }
 }

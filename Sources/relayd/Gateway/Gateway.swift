@@ -27,7 +27,8 @@ package final class Gateway: Service {
     ) {
         environment = GatewayEnvironment(
             settings: settings, directory: directory, sending: sending,
-            open: OpenConnections(httpLimit: settings.httpConnections, logger: logger))
+            open: OpenConnections(httpLimit: settings.httpConnections, logger: logger),
+            loops: Array(group.makeIterator()))
         self.assigner = assigner
         self.group = group
         self.logger = logger

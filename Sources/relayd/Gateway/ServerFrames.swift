@@ -35,7 +35,7 @@ enum ServerFrames {
         return frame
     }
 
-    static func deliver(_ envelopes: [StoredEnvelope], to device: DeviceID) -> Relay_V1_ServerFrame {
+    static func deliver(_ envelopes: some Collection<StoredEnvelope>, to device: DeviceID) -> Relay_V1_ServerFrame {
         var frame = Relay_V1_ServerFrame()
         frame.deliver.envelopes = envelopes.map { envelope($0, for: device) }
         return frame
@@ -50,6 +50,13 @@ enum ServerFrames {
     static func caughtUp(_ mailboxSeq: UInt64) -> Relay_V1_ServerFrame {
         var frame = Relay_V1_ServerFrame()
         frame.caughtUp.mailboxSeq = mailboxSeq
+        return frame
+    }
+
+    static func announcement(_ chat: ChatID, _ chatSeq: UInt64) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.announcement.chatID = chat.rawValue
+        frame.announcement.chatSeq = chatSeq
         return frame
     }
 
@@ -76,6 +83,18 @@ enum ServerFrames {
         wire.clientMessageID = stored.clientMessageID
         wire.body = data(stored.body)
         if let key = stored.keys.key(for: device) { wire.key = data(key) }
+        switch stored.extra {
+        case nil: break
+        case .group(let event):
+            wire.event.action = .init(rawValue: Int(event.action.rawValue)) ?? .unspecified
+            wire.event.userIds = event.users.map(\.rawValue)
+            wire.event.role = .init(rawValue: Int(event.role?.rawValue ?? 0)) ?? .unspecified
+        case .deletion(let deletion):
+            wire.deletion.chatID = deletion.chat.rawValue
+            wire.deletion.chatSeqs = deletion.seqs
+        case .deleted: wire.deleted = true
+        case .gone: wire.gone = true
+        }
         return wire
     }
 

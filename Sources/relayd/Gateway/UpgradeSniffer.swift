@@ -138,7 +138,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             promise.succeed(.webSocket)
             operations.removeHandler(context: context, promise: nil)
             // Before anything can be forwarded, and with nothing of HTTP left between the handler and the socket.
-            handler.start()
+            handler.start(request)
             operations.removeHandler(context: decoder, promise: removed)
         } catch {
             promise.fail(error)

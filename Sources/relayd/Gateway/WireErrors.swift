@@ -63,6 +63,13 @@ extension WireFailure {
             self.init(.clientMessageIDUsed, "this device used the client message id before")
             highestClientMessageID = highest
         case .positionUnknown: self.init(.positionUnknown, "the sequence is beyond the end")
+        case .notAGroup: self.init(.notAGroup, "the chat is no group")
+        case .notPermitted: self.init(.notPermitted, "your role does not allow it, or the message is not yours")
+        case .groupFull(let limit): self.init(.groupFull, "a group has at most \(limit) members")
+        case .memberUnknown: self.init(.memberUnknown, "somebody who is named is no member")
+        case .alreadyMember: self.init(.alreadyMember, "somebody who is named is a member already")
+        case .chatLimitReached(let limit): self.init(.chatLimit, "a user is in at most \(limit) chats")
+        case .changeInvalid: self = .malformed("the change names the wrong users, or a role or body that does not belong to it")
         // An operator's requests only; no client can cause them.
         case .userNameTaken, .userLimitReached, .inviteLimitReached: self.init(.internal, "an answer that is not for clients")
         }

@@ -15,6 +15,7 @@ struct Configuration: Sendable, Equatable {
     var storeReaders = 2
     var messageBytes = Limits.bodyBytes
     var devicesPerUser = Limits.devicesPerUser
+    var pushMembers = Limits.chatMembers
     var inviteHours = Int(Limits.inviteLifetime.components.seconds / 3600)
     var tokenMinutes = Int(Limits.tokenLifetime.components.seconds / 60)
     var logLevel = Logger.Level.info

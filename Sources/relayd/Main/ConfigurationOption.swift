@@ -75,6 +75,9 @@ struct ConfigurationOption: Sendable {
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
         .number("limits", "devices_per_user", \.devicesPerUser, 1...Limits.devicesPerUserCeiling, ["Devices a user may have at the same time."]),
         .number(
+            "limits", "push_members", \.pushMembers, 2...Limits.chatMembers,
+            ["Messages of groups with more members are announced to the members' devices, which fetch them; those of others are pushed."]),
+        .number(
             "limits", "invite_hours", \.inviteHours, 1...Int(Limits.inviteLifetimeCeiling.components.seconds / 3600),
             ["How long an invite is good for unless chatctl's --expires says otherwise, in hours."]),
         .number("limits", "token_minutes", \.tokenMinutes, 1...1440, ["How long a device's bearer token is good for, in minutes."]),

@@ -53,8 +53,8 @@ struct Daemon {
     private func run(
         store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
     ) async -> Int32 {
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: max(1, System.coreCount))
-        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()))
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
+        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers)
         let directory: Directory
         do {
             directory = try await Directory(
@@ -89,6 +89,7 @@ struct Daemon {
         services.maximumGracefulShutdownDuration = Self.stopPatience
         do {
             try await ServiceGroup(configuration: services).run()
+            await sending.storeAcknowledgements()
         } catch let error as StoreFailure.Failed {
             logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
             return 1

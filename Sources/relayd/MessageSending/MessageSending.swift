@@ -31,7 +31,8 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     private let online = OnlineTable()
     private let counters = Counters()
     private var hubs: [LoopHub] = []
-    let pushMembers: Int
+    /// Messages of groups with more members are announced, not pushed.
+    package let pushMembers: Int
 
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.

@@ -6,9 +6,9 @@ import RelayStorage
 // What devices ask about chats over REST. Any thread.
 extension MessageSending {
     /// Finds or makes the one-to-one chat with another user.
-    package func openChat(_ principal: Principal, with user: UserID) async throws(SendingError) -> (ChatID, members: [UserID]) {
+    package func openChat(_ principal: Principal, with user: UserID) async throws(SendingError) -> ChatID {
         guard case .chatOpened(let chat) = try await perform(.openChat(principal.user, user)) else { throw .storeFailed }
-        return (chat, members: [principal.user, user].sorted())
+        return chat
     }
 
     /// One of the user's chats, former ones included.

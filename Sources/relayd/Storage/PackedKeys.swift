@@ -18,6 +18,13 @@ package struct PackedKeys: Sendable, Codable, Equatable {
         bytes.writeBytes(key)
     }
 
+    /// Appends one device's key to bytes that become a ``PackedKeys`` later, several users' in one buffer.
+    package static func write(_ device: DeviceID, key: UnsafeRawBufferPointer, into bytes: inout ByteBuffer) {
+        precondition(key.count <= Int(UInt16.max))
+        bytes.writeMultipleIntegers(device.rawValue, UInt16(key.count))
+        bytes.writeBytes(key)
+    }
+
     /// The key for one device; nil when there is none.
     package func key(for device: DeviceID) -> ByteBuffer? {
         var index = bytes.readerIndex

@@ -82,7 +82,7 @@ extension Reader {
     /// A user's envelopes behind `cursor`, in order, up to `limit` and about `bytes` of bodies (at least one).
     ///
     /// - Parameter pushMembers: larger groups are announced.
-    package func mailbox(of user: UserID, after cursor: UInt64, limit: Int, bytes: Int, pushMembers: Int) throws -> MailboxPage {
+    package func mailbox(of user: UserID, after cursor: UInt64, limit: Int, bytes: Int, pushMembers: Int = Limits.chatMembers) throws -> MailboxPage {
         try snapshot {
             var announced: [ChatPosition] = []
             var places: [Place] = []

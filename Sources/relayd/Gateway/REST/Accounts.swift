@@ -29,6 +29,7 @@ extension Routes {
         var info = Relay_V1_Info()
         info.version = environment.settings.version
         info.maxBodyBytes = UInt32(clamping: environment.settings.maxBodyBytes)
+        info.maxGroupMembers = UInt32(Limits.chatMembers)
         info.maxDevicesPerUser = UInt32(clamping: environment.settings.devicesPerUser)
         info.nowMs = environment.settings.clock.now().milliseconds
         return try request.reply(info)
@@ -107,13 +108,13 @@ extension Routes {
     @Sendable func userByName(_ request: Request, _ context: GatewayContext) async throws -> Response {
         _ = try principal(request)
         guard let name = request.query.text("name"), !name.isEmpty else { throw WireFailure.malformed("name a user: /v1/users?name=NAME") }
-        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.user(named: name) }))
+        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.userWithDevices(named: name) }))
     }
 
     @Sendable func userByID(_ request: Request, _ context: GatewayContext) async throws -> Response {
         _ = try principal(request)
         let id: UserID = try id("userId", context)
-        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.user(id) }))
+        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.userWithDevices(id) }))
     }
 
     @Sendable func device(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -129,12 +130,12 @@ extension Routes {
         return try request.reply(Routes.device(row))
     }
 
-    static func user(_ details: UserDetails) -> Relay_V1_User {
+    static func user(_ details: UserDevices) -> Relay_V1_User {
         var wire = Relay_V1_User()
         wire.userID = details.user.id.rawValue
         wire.name = details.user.name.text
         wire.displayName = details.user.displayName ?? ""
-        wire.devices = details.devices.map { device($0.device) }
+        wire.devices = details.devices.map(device)
         return wire
     }
 

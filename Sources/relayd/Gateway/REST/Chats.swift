@@ -12,31 +12,44 @@ extension Routes {
         let wire = try await request.decode(Relay_V1_OpenChatRequest.self, maxBytes: Limits.restBodyBytes)
         let other: UserID = try Checked.id(wire.userID, "user_id")
         let opened = try await sending { sending throws(SendingError) in try await sending.openChat(principal, with: other) }
-        return try request.reply(try await chat(opened.0, opened.members))
+        return try request.reply(try await chat(opened, for: principal))
     }
 
     @Sendable func chat(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let principal = try principal(request)
-        let id: ChatID = try id("chatId", context)
-        let members = try await sending { sending throws(SendingError) in try await sending.chat(principal, id) }
-        return try request.reply(try await chat(id, members))
+        return try request.reply(try await chat(try id("chatId", context), for: principal))
     }
 
-    private func chat(_ id: ChatID, _ members: [UserID]) async throws(WireFailure) -> Relay_V1_Chat {
+    private func chat(_ id: ChatID, for principal: Principal) async throws(WireFailure) -> Relay_V1_Chat {
+        let row = try await sending { sending throws(SendingError) in try await sending.chat(principal, id) }
+        let users = try await directory { directory throws(DirectoryError) in try await directory.users(row.members.map(\.user)) }
         var wire = Relay_V1_Chat()
         wire.chatID = id.rawValue
-        for member in members {
-            do throws(WireFailure) {
-                wire.members.append(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.user(member) }))
-            } catch {
-                guard error.code == .userUnknown else { throw error }
+        wire.kind = Routes.kind(row.kind)
+        wire.lastSeq = row.lastSeq
+        wire.joinedSeq = row.joinedSeq
+        wire.leftSeq = row.leftSeq
+        wire.announced = row.kind == .group && row.members.count > environment.sending.pushMembers
+        for (member, user) in zip(row.members, users) {
+            if let user {
+                wire.members.append(Routes.user(user))
+            } else {
                 // Removed since: the number stays, so that older messages keep their sender.
                 var gone = Relay_V1_User()
-                gone.userID = member.rawValue
+                gone.userID = member.user.rawValue
                 wire.members.append(gone)
             }
+            if row.kind == .group { wire.roles.append(.init(rawValue: Int(member.role.rawValue)) ?? .unspecified) }
         }
         return wire
+    }
+
+    private static func kind(_ kind: ChatKind) -> Relay_V1_ChatKind {
+        switch kind {
+        case .direct: .direct
+        case .group: .group
+        case .notes: .notes
+        }
     }
 
     @Sendable func conversations(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -54,7 +67,11 @@ extension Routes {
         wire.conversations = page.rows.map { row in
             var conversation = Relay_V1_Conversation()
             conversation.chatID = row.chat.rawValue
+            conversation.kind = Routes.kind(row.kind)
             conversation.memberUserIds = row.members.map(\.rawValue)
+            conversation.memberCount = UInt32(row.memberCount)
+            conversation.readSeq = row.readSeq
+            conversation.active = row.active
             if let last = row.last {
                 conversation.lastMessage = ServerFrames.envelope(last, for: principal.device)
                 conversation.lastUpdatedMs = last.message.time.milliseconds
@@ -95,7 +112,7 @@ extension Routes {
             user: principal.user, device: principal.device, chat: checked.chat, clientMessageID: checked.clientMessageID, body: checked.body,
             keys: checked.keys)
         return try request.reply(
-            ServerFrames.sent(try await sending { sending throws(SendingError) in try await sending.send(principal, command) }))
+            ServerFrames.sent(try await sending { sending throws(SendingError) in try await sending.send(command) }))
     }
 
     @Sendable func messageStatus(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -108,8 +125,12 @@ extension Routes {
             try await sending.status(principal, chat: id, clientMessageID: number)
         }
         var wire = Relay_V1_MessageStatus()
-        wire.sent = ServerFrames.sent(status.0)
-        wire.receipts = status.1.map(ServerFrames.receipt)
+        wire.sent = ServerFrames.sent(status.sent)
+        wire.receipts = status.receipts.map(ServerFrames.receipt)
+        wire.recipients = UInt32(status.recipients)
+        wire.delivered = UInt32(status.delivered)
+        wire.read = UInt32(status.read)
+        wire.deleted = status.deleted
         return try request.reply(wire)
     }
 
@@ -123,7 +144,7 @@ extension Routes {
     }
 
     /// Runs a call to message sending and maps what it throws.
-    private func sending<Result: Sendable>(
+    func sending<Result: Sendable>(
         _ call: (MessageSending) async throws(SendingError) -> Result
     ) async throws(WireFailure) -> Result {
         do throws(SendingError) { return try await call(environment.sending) } catch { throw WireFailure(error) }

@@ -5,7 +5,7 @@ import RelayHostAssigner
 import RelayModel
 import RelayWire
 
-/// The table of REST paths. The handlers are in Accounts.swift and Chats.swift.
+/// The table of REST paths. The handlers are in Accounts.swift, Chats.swift and Groups.swift.
 struct Routes: Sendable {
     typealias Handler = @Sendable (Request, GatewayContext) async throws -> Response
 
@@ -30,6 +30,9 @@ struct Routes: Sendable {
         add("/v1/chats/{chatId}/messages", [.get: messages, .post: send], to: router)
         add("/v1/chats/{chatId}/messages/{clientMessageId}/status", [.get: messageStatus], to: router)
         add("/v1/chats/{chatId}/receipts", [.get: receipts], to: router)
+        add("/v1/chats/{chatId}/delete", [.post: delete], to: router)
+        add("/v1/groups", [.post: createGroup], to: router)
+        add("/v1/groups/{chatId}", [.post: changeGroup], to: router)
         return router
     }
 
