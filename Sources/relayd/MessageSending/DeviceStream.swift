@@ -208,6 +208,11 @@ package final class DeviceStream {
     /// Sends what has gathered, in bounded frames, and flushes the socket once.
     func flush() {
         guard open else { return }
+        // Before the envelopes: whoever acknowledges those and is gone would not be told of these again.
+        if !announced.isEmpty {
+            sink.announce(announced)
+            announced = []
+        }
         if !outgoing.isEmpty {
             var bytes = 0
             var start = 0
@@ -226,10 +231,6 @@ package final class DeviceStream {
         if !outgoingReceipts.isEmpty {
             sink.push(outgoingReceipts)
             outgoingReceipts = []
-        }
-        if !announced.isEmpty {
-            sink.announce(announced)
-            announced = []
         }
         if let seq = caughtUp, case .live = receiptSync {
             sink.caughtUp(seq)

@@ -137,7 +137,7 @@ struct StreamState: ~Copyable {
                 delivered.append(ChatPosition(chat: first.chat, seq: first.chatSeq))
             }
         }
-        if window?.isEmpty == true, window?.capacity ?? 0 > 16 || pushedInWindow == 0 { window = nil }
+        if window?.isEmpty == true { window = nil }
         return true
     }
 

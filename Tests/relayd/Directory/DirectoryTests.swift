@@ -10,6 +10,9 @@ import Testing
 private final class Revocations: RevocationListener {
     let devices = Mutex<[DeviceID]>([])
     func revoked(_ devices: [DeviceID]) { self.devices.withLock { $0 += devices } }
+    // No connections, so nobody is told.
+    func committed(_ batch: [Committed]) {}
+    func failed() {}
 }
 
 private struct World {
