@@ -66,7 +66,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         stream = environment.sending.connect(
             principal, cursor: connect.cursor, receiptsVersion: connect.receipts, sink: self, on: context.eventLoop)
         // Between the check of the token and this line the device may have been revoked, without a stream that could be told.
-        if !environment.directory.isActive(principal.device) { end(.deviceRevoked) }
+        if let refusal = environment.directory.refusal(of: principal.device) { end(WireFailure(refusal).code) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {

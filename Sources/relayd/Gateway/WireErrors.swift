@@ -39,6 +39,7 @@ struct WireFailure: Error {
 
     static func malformed(_ what: String) -> WireFailure { WireFailure(.malformed, what) }
     static let overloaded = WireFailure(.overloaded, "the relay has more to do than it can store")
+    static let suspended = WireFailure(.userSuspended, "the user is suspended")
     static let stopping = WireFailure(.restarting, "the relay is stopping")
     static let storeFailed = WireFailure(.internal, "the relay cannot read or write its store")
 }
@@ -55,6 +56,7 @@ extension WireFailure {
         case .inviteRevoked: self.init(.inviteInvalid, "the invite was revoked")
         case .chatUnknown: self.init(.chatUnknown, "no such chat, or you are not in it")
         case .chatWithSelf: self.init(.chatWithSelf, "a chat needs another user")
+        case .userSuspended: self = .suspended
         case .recipientGone: self.init(.recipientGone, "the other user of the chat is gone")
         case .deviceSetMismatch(let devices):
             self.init(.deviceSetMismatch, "the wrapped keys do not fit the members' devices")
@@ -76,6 +78,7 @@ extension WireFailure {
         case .unauthorized: self.init(.unauthorized, "the token is missing or wrong")
         case .tokenExpired: self.init(.tokenExpired, "the token has expired")
         case .deviceRevoked: self.init(.deviceRevoked, "the device was revoked")
+        case .userSuspended: self = .suspended
         case .signatureInvalid: self.init(.signatureInvalid, "the signature does not fit")
         case .challengeExpired: self.init(.challengeExpired, "the challenge is unknown, used or too old")
         case .overloaded: self = .overloaded
@@ -99,6 +102,7 @@ extension StreamEnd {
     var code: ErrorCode {
         switch self {
         case .revoked: .deviceRevoked
+        case .suspended: .userSuspended
         case .replaced: .replaced
         case .restarting: .restarting
         case .cursorAhead: .cursorAhead

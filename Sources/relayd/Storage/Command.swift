@@ -13,6 +13,9 @@ package enum Command: Codable, Sendable {
     case revokeDevice(DeviceID)
     /// The user's name, devices and invites go at once; the mailbox goes in steps of `removeMailbox`.
     case removeUser(UserID)
+    /// From now on the user can neither send nor connect; what is sent to them is kept. A second one changes the reason only.
+    case suspendUser(UserID, reason: String?)
+    case resumeUser(UserID)
     /// Deletes up to `limit` rows of a removed user's mailbox.
     case removeMailbox(UserID, limit: Int)
     /// The new chat's identifier is the command's stamp; an existing chat of the two is found instead.
@@ -28,7 +31,12 @@ package struct AddUser: Codable, Sendable {
     package var avatar: String?
     package var inviteHash: [UInt8]
     package var inviteExpires: Timestamp
-    package init(name: UserName, displayName: String?, avatar: String?, inviteHash: [UInt8], inviteExpires: Timestamp) {
+    /// Not held to rate limits: a bot, or a load generator.
+    package var noLimits: Bool
+    package init(
+        name: UserName, displayName: String?, avatar: String?, inviteHash: [UInt8], inviteExpires: Timestamp, noLimits: Bool = false
+    ) {
+        self.noLimits = noLimits
         self.name = name
         self.displayName = displayName
         self.avatar = avatar

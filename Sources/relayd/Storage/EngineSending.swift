@@ -39,6 +39,7 @@ extension SQLiteEngine {
         let chat = try chat(command.chat)
         guard chat.members.contains(where: { $0.user === device.user }) else { throw Rejection.chatUnknown }
         if command.clientMessageID <= device.highestClientMessageID { return .sent(try firstAnswer(to: command, device)) }
+        guard !device.user.suspended else { throw Rejection.userSuspended }
         guard chat.members.allSatisfy({ !$0.user.removed }) else { throw Rejection.recipientGone }
         try checkDevices(of: command, in: chat)
 

@@ -6,6 +6,8 @@ import RelaySQLite
 final class UserState {
     let id: UserID
     var removed: Bool
+    /// May not send.
+    var suspended = false
     /// Active devices, in the order of their identifiers.
     var devices: [DeviceID]
     var lastMailboxSeq: UInt64
@@ -73,7 +75,9 @@ extension SQLiteEngine {
         guard try statement.step() else { throw Rejection.userUnknown }
         let removed = statement.integer(0) != 0
         let lastMailboxSeq = statement.unsigned(1)
+        let suspended = statement.integer(2) != 0
         let state = UserState(id: id, removed: removed, devices: try activeDevices(of: id), lastMailboxSeq: lastMailboxSeq)
+        state.suspended = suspended
         users[id] = state
         return state
     }

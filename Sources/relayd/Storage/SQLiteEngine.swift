@@ -62,6 +62,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
                 let outcome = try removeUser(user)
                 userCount -= 1
                 return outcome
+            case .suspendUser(let user, let reason): return try suspendUser(user, reason: reason, stamp)
+            case .resumeUser(let user): return try resumeUser(user)
             case .removeMailbox(let user, let limit): return try removeMailbox(of: user, limit: limit)
             case .openChat(let first, let second): return try openChat(first, second, stamp)
             case .send(let command): return try send(command, stamp)

@@ -22,6 +22,8 @@ struct Statements {
     let deleteCursor: Statement
     let deleteSender: Statement
     let clearUser: Statement
+    let suspendUser: Statement
+    let resumeUser: Statement
     let deleteInvites: Statement
     let deleteMailbox: Statement
     let raiseMailboxFloor: Statement
@@ -38,7 +40,7 @@ struct Statements {
     init(_ database: Database) throws(SQLiteError) {
         loadUser = try database.prepare(
             """
-            SELECT removed, max(mailbox_floor, coalesce((SELECT max(seq) FROM mailbox WHERE mailbox.user_id = users.user_id), 0))
+            SELECT removed, max(mailbox_floor, coalesce((SELECT max(seq) FROM mailbox WHERE mailbox.user_id = users.user_id), 0)), suspended
             FROM users WHERE user_id = ?
             """)
         loadActiveDevices = try database.prepare("SELECT device_id FROM devices WHERE user_id = ? AND revoked = 0 ORDER BY device_id")
@@ -68,7 +70,7 @@ struct Statements {
             WHERE chat_id = ? AND device_id = ? AND client_message_id <= ? ORDER BY seq DESC LIMIT 1
             """)
 
-        insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar) VALUES (?, ?, ?, ?)")
+        insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar, no_limits) VALUES (?, ?, ?, ?, ?)")
         insertInvite = try database.prepare("INSERT INTO invites (invite_id, user_id, hash, expires_ms) VALUES (?, ?, ?, ?)")
         setInviteState = try database.prepare("UPDATE invites SET state = ?2 WHERE invite_id = ?1")
         findEnrolled = try database.prepare(
@@ -78,7 +80,12 @@ struct Statements {
         revokeDevice = try database.prepare("UPDATE devices SET revoked = 1, name = '' WHERE device_id = ?")
         deleteCursor = try database.prepare("DELETE FROM cursors WHERE device_id = ?")
         deleteSender = try database.prepare("DELETE FROM senders WHERE device_id = ?")
-        clearUser = try database.prepare("UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL WHERE user_id = ?")
+        clearUser = try database.prepare(
+            "UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL, suspended = 0, suspended_reason = NULL WHERE user_id = ?")
+        // Suspended is suspended since the first time.
+        suspendUser = try database.prepare(
+            "UPDATE users SET suspended = CASE suspended WHEN 0 THEN ?2 ELSE suspended END, suspended_reason = ?3 WHERE user_id = ?1")
+        resumeUser = try database.prepare("UPDATE users SET suspended = 0, suspended_reason = NULL WHERE user_id = ?")
         deleteInvites = try database.prepare("DELETE FROM invites WHERE user_id = ?")
         deleteMailbox = try database.prepare(
             "DELETE FROM mailbox WHERE user_id = ?1 AND seq IN (SELECT seq FROM mailbox WHERE user_id = ?1 ORDER BY seq LIMIT ?2)")
