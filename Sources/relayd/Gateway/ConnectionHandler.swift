@@ -12,6 +12,7 @@ struct GatewayEnvironment: Sendable {
     let directory: Directory
     let sending: MessageSending
     let open: OpenConnections
+    let limits: GatewayLimits
 }
 
 /// One device's WebSocket after the upgrade: frames in, requests out; answers and envelopes in, frames out.
@@ -26,6 +27,9 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     private let principal: Principal
     private let encoding: WireEncoding
     private let connect: (cursor: UInt64, receipts: UInt64)
+    private let visit: AddressVisit?
+    /// Nil for a device without limits. Made with the first message: an idle connection does without.
+    private lazy var allowance = environment.limits.allowance(for: principal, visit)
 
     private var parser: WebSocketParser
     private var context: ChannelHandlerContext?
@@ -42,7 +46,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
     private var lastHeard = NIODeadline.now()
     private var pinged = false
 
-    init(_ request: ConnectRequest, _ environment: GatewayEnvironment) {
+    init(_ request: ConnectRequest, _ environment: GatewayEnvironment, _ visit: AddressVisit?) {
+        self.visit = visit
         self.environment = environment
         principal = request.principal
         encoding = request.encoding
@@ -138,6 +143,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
         guard let stream else { return }
         switch ClientRequest(message, encoding, maxBodyBytes: environment.settings.maxBodyBytes) {
         case .send(let request, let send):
+            if let refusal = allowance?.refusal(of: send.clientMessageID) { return refuse(request, refusal) }
             stream.send(request: request, chat: send.chat, clientMessageID: send.clientMessageID, body: send.body, keys: send.keys)
         case .acknowledge(let mailboxSeq): stream.acknowledge(mailboxSeq)
         case .read(let request, let chat, let chatSeq): stream.read(request: request, chat: chat, chatSeq: chatSeq)
@@ -148,6 +154,11 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink {
             end(failure.code)
         case .wrongType: end(code: 1003, reason: "\(encoding.subprotocol) has \(encoding == .proto ? "binary" : "text") messages only")
         }
+    }
+
+    /// The sender of a frame without a request id wants no answer.
+    private func refuse(_ request: UInt64, _ failure: WireFailure) {
+        if request != 0 { write(ServerFrames.error(request, failure)) }
     }
 
     /// Reads only while the writer and the socket keep up.

@@ -20,6 +20,9 @@ struct WireFailure: Error {
         if code == .overloaded { retryAfter = Limits.overloadedRetry }
     }
 
+    /// For the header `Retry-After`: rounded up, so that nobody comes too early.
+    var retryAfterSeconds: Int64? { retryAfter.map { max(1, ($0.milliseconds + 999) / 1000) } }
+
     var wire: Relay_V1_Error {
         var error = Relay_V1_Error()
         error.code = code.rawValue
@@ -35,6 +38,13 @@ struct WireFailure: Error {
         }
         error.highestClientMessageID = highestClientMessageID
         return error
+    }
+
+    /// - Parameter wait: nanoseconds until it makes sense to ask again; rounded up to milliseconds.
+    static func rateLimited(_ what: String, wait: Int64, atLeast: Duration = Limits.rateLimitedRetry) -> WireFailure {
+        var failure = WireFailure(.rateLimited, what)
+        failure.retryAfter = max(.milliseconds((wait + 999_999) / 1_000_000), atLeast)
+        return failure
     }
 
     static func malformed(_ what: String) -> WireFailure { WireFailure(.malformed, what) }
