@@ -151,7 +151,7 @@ let package = Package(
                 "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayMessageSending", "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),
-        tests("RelaydTests", "relayd/Main", ["relayd", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
+        tests("RelaydTests", "relayd/Main", ["relayd", "RelayGateway", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
         tests(
             "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayClient", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser],
             exclude: ["golden"]),

@@ -64,6 +64,9 @@ import Testing
         expect(".It sends of a connection that wait for the disk Ta \(Limits.sendsInFlight), then the relay reads no further")
         expect(".It request head Ta \(Limits.requestHeadTimeout.components.seconds) seconds")
         expect(".It challenge Ta \(Limits.challengeLifetime.components.seconds) seconds")
+        let burst = Limits.burstSeconds
+        expect(".It messages of a device * Ta \(Limits.messagesPerDevice) a second, \(number(Limits.messagesPerDevice * burst)) at once")
+        expect(".It messages of a user * Ta \(Limits.messagesPerUser) a second, \(number(Limits.messagesPerUser * burst)) at once")
         expect(".It token * Ta \(Limits.tokenLifetime.components.seconds / 60) minutes")
     }
 

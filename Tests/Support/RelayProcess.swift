@@ -23,8 +23,9 @@ package final class RelayProcess: Sendable {
 
     /// - Parameters:
     ///   - limits: keys of the `[limits]` table.
+    ///   - flags: more of them, that are true or false.
     ///   - recording: write every applied command to a file.
-    package init(limits: [String: Int] = [:], recording: Bool = false, logLevel: String = "debug") throws {
+    package init(limits: [String: Int] = [:], flags: [String: Bool] = [:], recording: Bool = false, logLevel: String = "debug") throws {
         directory = try TemporaryDirectory()
         port = try FreePort.next()
         recordPath = recording ? directory.file("commands") : nil
@@ -41,6 +42,7 @@ package final class RelayProcess: Sendable {
 
             [limits]
             \(limits.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
+            \(flags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
 
             [log]
             level = "\(logLevel)"

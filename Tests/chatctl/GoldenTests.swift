@@ -23,6 +23,9 @@ import Testing
         devices: [phone, evil], openInvites: 1)
     private static let wide = UserRecord(
         id: UserID(382_364_223_419_711_489), name: "陽子", displayName: "🦊 e\u{301}", avatar: nil, createdAt: now, devices: [], openInvites: 0)
+    private static let suspended = UserRecord(
+        id: UserID(382_364_223_419_711_490), name: "bot", displayName: nil, avatar: nil, createdAt: now, devices: [], openInvites: 0,
+        suspendedAt: later, suspendedReason: "sent too much", noLimits: true)
     private static let invite = InviteIssued(
         id: InviteID(382_364_223_419_711_600), user: "alice", code: "5V8ZR-RX8WV-8ARR9-FYRZ8-TX85A-G",
         link: "https://chat.example.org/enrol#5V8ZR-RX8WV-8ARR9-FYRZ8-TX85A-G", expiresAt: later)
@@ -55,9 +58,12 @@ import Testing
     }
 
     @Test func userList() throws {
-        try check("user-list", UserList.Reply(users: [Self.alice, Self.wide], next: "陽子")) { $0.users([Self.alice, Self.wide]) }
+        try check("user-list", UserList.Reply(users: [Self.alice, Self.suspended, Self.wide], next: "陽子")) {
+            $0.users([Self.alice, Self.suspended, Self.wide])
+        }
     }
     @Test func userShow() throws { try check("user-show", Self.alice) { $0.user(Self.alice) } }
+    @Test func userSuspended() throws { try check("user-suspended", Self.suspended) { $0.user(Self.suspended) } }
     @Test func inviteIssued() throws {
         let code = try QRCode.render(Self.invite.link, color: false)
         try check("invite-issued", Self.invite) { $0.issued(Self.invite, code: code) }

@@ -95,5 +95,7 @@ package struct Refusal: Sendable, Equatable {
     }
 
     /// The same request may succeed later.
-    var isTemporary: Bool { ["overloaded", "restarting", "internal", "timeout"].contains(code) || status >= 500 || status == 408 }
+    var isTemporary: Bool {
+        ["overloaded", "rate_limited", "user_suspended", "restarting", "internal", "timeout"].contains(code) || status >= 500 || status == 408
+    }
 }

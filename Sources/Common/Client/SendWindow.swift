@@ -23,7 +23,7 @@ package struct SendWindow: Sendable {
     private var ready: [Sealed] = []
     package private(set) var inFlight: [Sealed] = []
     private var refused: [ChatID: [Sealed]] = [:]
-    /// After `overloaded`: nothing more goes out before all that is out is answered, so that no later send overtakes.
+    /// After `overloaded` or `rate_limited`: nothing more goes out before all that is out is answered, so that no later send overtakes.
     private var draining = false
 
     package init() {}
@@ -73,7 +73,7 @@ package struct SendWindow: Sendable {
         return sealed.chat
     }
 
-    /// The relay was too busy: the same again, later.
+    /// The relay was too busy, or the device too fast: the same again, later.
     package mutating func mustWait(_ clientMessageID: UInt64) {
         guard let index = inFlight.firstIndex(where: { $0.clientMessageID == clientMessageID }) else { return }
         let sealed = inFlight.remove(at: index)
@@ -81,7 +81,7 @@ package struct SendWindow: Sendable {
         add([sealed])
     }
 
-    /// The pause after `overloaded` is over. False while answers are still to come.
+    /// The pause is over. False while answers are still to come.
     package mutating func resume() -> Bool {
         guard inFlight.isEmpty else { return false }
         draining = false

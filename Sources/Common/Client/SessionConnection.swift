@@ -108,6 +108,8 @@ extension Session {
         case "device_revoked": failure = .revoked(refusal.message)
         case "replaced":
             failure = .replaced
+        // Nothing is lost by waiting, but somebody has to hear of it: the session ends, and a later one goes on.
+        case "user_suspended": failure = error
         case "challenge_expired": break
         default:
             if !refusal.isTemporary, refusal.status < 500 { failure = error }

@@ -26,7 +26,8 @@ extension Session {
         case "client_message_id_used":
             _ = window.mustReseal(number)
             try state.setHighestClientMessageID(error.highestClientMessageID)
-        case "overloaded", "restarting", "internal", "timeout":
+        // A suspended user's messages wait for the end of the suspension.
+        case "overloaded", "rate_limited", "user_suspended", "restarting", "internal", "timeout":
             window.mustWait(number)
             effects.pauseSending = max(
                 effects.pauseSending ?? .zero,

@@ -18,6 +18,8 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case userList = "user/list"
     case userShow = "user/show"
     case userRemove = "user/remove"
+    case userSuspend = "user/suspend"
+    case userResume = "user/resume"
     case inviteCreate = "invite/create"
     case inviteList = "invite/list"
     case inviteRevoke = "invite/revoke"
@@ -33,7 +35,7 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     package var access: ControlAccess {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList: .view
-        case .userAdd, .userRemove, .inviteCreate, .inviteRevoke, .deviceRevoke: .admin
+        case .userAdd, .userRemove, .userSuspend, .userResume, .inviteCreate, .inviteRevoke, .deviceRevoke: .admin
         }
     }
 }

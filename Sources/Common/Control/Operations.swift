@@ -83,7 +83,18 @@ package struct UserRecord: Codable, Sendable, Equatable {
     package var createdAt: Timestamp
     package var devices: [DeviceRecord]
     package var openInvites: Int
-    package init(id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, devices: [DeviceRecord], openInvites: Int) {
+    /// Since when the user may neither send nor connect; absent for most.
+    package var suspendedAt: Timestamp?
+    package var suspendedReason: String?
+    /// Not held to rate limits.
+    package var noLimits: Bool
+    package init(
+        id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, devices: [DeviceRecord], openInvites: Int,
+        suspendedAt: Timestamp? = nil, suspendedReason: String? = nil, noLimits: Bool = false
+    ) {
+        self.suspendedAt = suspendedAt
+        self.suspendedReason = suspendedReason
+        self.noLimits = noLimits
         self.id = id
         self.name = name
         self.displayName = displayName
@@ -120,7 +131,12 @@ package struct UserAdd: ControlOperation {
     package var avatar: String?
     /// Seconds until the invite expires; the relay's default when absent.
     package var inviteLifetimeSeconds: Int?
-    package init(user: String, displayName: String? = nil, avatar: String? = nil, inviteLifetimeSeconds: Int? = nil) {
+    /// Not held to rate limits: for bots and load generators.
+    package var noLimits: Bool?
+    package init(
+        user: String, displayName: String? = nil, avatar: String? = nil, inviteLifetimeSeconds: Int? = nil, noLimits: Bool? = nil
+    ) {
+        self.noLimits = noLimits
         self.user = user
         self.displayName = displayName
         self.avatar = avatar
@@ -192,6 +208,31 @@ package struct UserRemove: ControlOperation {
             self.mailboxEntries = mailboxEntries
         }
     }
+}
+
+/// Keeps a user from sending and connecting until they are resumed. What is sent to them is kept.
+package struct UserSuspend: ControlOperation {
+    package static let name = ControlOperationName.userSuspend
+    package var user: String
+    /// For the audit log and for other operators; the user is not told.
+    package var reason: String
+    package init(user: String, reason: String) {
+        self.user = user
+        self.reason = reason
+    }
+    package typealias Reply = UserRecord
+}
+
+/// Ends a suspension.
+package struct UserResume: ControlOperation {
+    package static let name = ControlOperationName.userResume
+    package var user: String
+    package var reason: String?
+    package init(user: String, reason: String? = nil) {
+        self.user = user
+        self.reason = reason
+    }
+    package typealias Reply = UserRecord
 }
 
 // MARK: Invites

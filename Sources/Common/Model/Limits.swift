@@ -129,6 +129,51 @@ package enum Limits {
     package static let challengeLifetime = Duration.seconds(60)
     package static let users = 1_000_000
 
+    // MARK: Rates
+
+    // Defaults of configuration keys. They are far above what people do, so that nobody notices them, and far below what would hurt others.
+
+    /// Messages a second that a device may go on sending. A person types less than one; a script that pastes a text of thousands of lines
+    /// waits a little. 50 of the largest messages are 3 MB a second for the disk.
+    package static let messagesPerDevice = 50
+    /// Of all devices of a user: two that send as fast as they may.
+    package static let messagesPerUser = 100
+    /// Of all users behind one address: an office of a thousand, all writing at once.
+    package static let messagesPerAddress = 1000
+    /// REST requests a second from one address. A device makes some twenty when it comes back; an office of 500 needs its minute's worth.
+    package static let requestsPerAddress = 200
+    /// TCP connections a second from one address: each device makes two when it comes back, and then keeps one.
+    package static let connectionsPerAddress = 100
+    /// Challenges, tokens and enrolments a second from one address. A sign-in takes two of them and one signature check (60 µs): 2 % of a core.
+    package static let signInsPerAddress = 100
+    /// A quarter of ``httpConnections``, so that no address can shut the others out; each is one for some milliseconds only.
+    package static let pendingPerAddress = httpConnections / 4
+    /// Upgrades to a WebSocket a second from everybody: each reads the store twice and later costs a TLS handshake (0.6 ms). All that a relay
+    /// holds (19,000) are back within 20 seconds of a restart.
+    package static let handshakesPerSecond = 1000
+    /// A user who sends more than this in ``anomalyWindow`` is no person typing: one message each 30 ms for a whole minute.
+    package static let anomalyMessages = 2000
+    package static let anomalyWindow = Duration.seconds(60)
+
+    /// A bucket holds what its rate allows in so many seconds: whoever was quiet may send at once what gathered on a flight.
+    package static let burstSeconds = 60
+    /// Handshakes are held to their rate second by second: their cost is what the limit is about.
+    package static let handshakeBurstSeconds = 1
+    /// Whoever is refused waits at least this long: long enough for the sends behind the refused one to arrive and be refused too, and so that a
+    /// waiting client asks once a second, not with each token.
+    package static let rateLimitedRetry = Duration.seconds(1)
+    /// The longest wait that a refused handshake is told; beyond, many get the same, and some are refused again.
+    package static let handshakeRetryCeiling = Duration.seconds(30)
+    /// How long after the wait the relay holds a connection to its order: for so long the first refused send must come before later ones.
+    package static let rateOrderHeld = Duration.seconds(10)
+    /// Users, and addresses, whose buckets are kept; each takes about 200 bytes. Those that are full are forgotten first, then any: an
+    /// attacker with more addresses than this is not held by counting addresses.
+    package static let meters = 65_536
+    /// Alerts that are kept for the operator, newest last.
+    package static let alertsKept = 256
+    /// A flood of alerts is one line of the log in this time.
+    package static let alertLogInterval = Duration.seconds(60)
+
     // MARK: Client
 
     /// Sends of a client that wait for their answer: fills several of the relay's batches, and its sealed bytes fit in memory (64 × 64 KiB).

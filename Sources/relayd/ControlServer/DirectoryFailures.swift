@@ -15,7 +15,7 @@ extension ControlError {
         case .overloaded: self.init(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
         case .stopping: self.init(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
         case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
-        case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired:
+        case .unauthorized, .tokenExpired, .deviceRevoked, .userSuspended, .signatureInvalid, .challengeExpired:
             self.init(.failed, "the directory answered an operator as if it were a device", hint: "please report this with relayd's version")
         }
     }
@@ -37,7 +37,7 @@ extension ControlError {
                 .limitReached, "\(subject) has \(limit) open invites, which is the limit",
                 hint: "chatctl invite list --user \(subject), then chatctl invite revoke NUMBER")
         case .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed, .positionUnknown, .notAGroup, .notPermitted,
-            .groupFull, .memberUnknown, .alreadyMember, .chatLimitReached, .changeInvalid:
+            .groupFull, .memberUnknown, .alreadyMember, .chatLimitReached, .changeInvalid, .userSuspended:
             self.init(.failed, "the store answered an operator as if it were a device", hint: "please report this with relayd's version")
         }
     }

@@ -32,7 +32,7 @@ struct Operations: Sendable {
                 let lifetime = try lifetime(request.inviteLifetimeSeconds, field: "inviteLifetimeSeconds")
                 let (user, invite) = try await directory.addUser(
                     name: request.user, displayName: request.displayName, avatar: request.avatar, inviteLifetime: lifetime,
-                    actor: try actor(peer, name, request.user))
+                    noLimits: request.noLimits ?? false, actor: try actor(peer, name, request.user))
                 note(name, peer)
                 return UserAdd.Reply(user: UserRecord(user, sending), invite: InviteIssued(invite))
             }
@@ -54,6 +54,20 @@ struct Operations: Sendable {
                 return UserRemove.Reply(
                     user: removal.user.text, dryRun: dryRun, devices: removal.devices, openInvites: removal.openInvites,
                     mailboxEntries: removal.mailboxEntries)
+            }
+        case .userSuspend:
+            try await answer(UserSuspend.self, body, subject: \.user) { request in
+                let user = try await directory.suspendUser(
+                    named: request.user, reason: request.reason, actor: try actor(peer, name, request.user, request.reason))
+                note(name, peer)
+                return UserRecord(user, sending)
+            }
+        case .userResume:
+            try await answer(UserResume.self, body, subject: \.user) { request in
+                let user = try await directory.resumeUser(
+                    named: request.user, actor: try actor(peer, name, request.user, request.reason))
+                note(name, peer)
+                return UserRecord(user, sending)
             }
         case .inviteCreate:
             try await answer(InviteCreate.self, body, subject: \.user) { request in

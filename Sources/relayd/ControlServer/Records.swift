@@ -10,7 +10,8 @@ extension UserRecord {
     init(_ details: UserDetails, _ sending: MessageSending) {
         self.init(
             id: details.user.id, name: details.user.name.text, displayName: details.user.displayName, avatar: details.user.avatar,
-            createdAt: details.user.createdAt, devices: details.devices.map { DeviceRecord($0, sending) }, openInvites: details.openInvites)
+            createdAt: details.user.createdAt, devices: details.devices.map { DeviceRecord($0, sending) }, openInvites: details.openInvites,
+            suspendedAt: details.user.suspension?.since, suspendedReason: details.user.suspension?.reason, noLimits: details.user.noLimits)
     }
 }
 

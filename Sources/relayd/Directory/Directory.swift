@@ -5,8 +5,8 @@ import Synchronization
 
 /// Users, devices, invites and tokens.
 ///
-/// Changes go through the writer, look-ups through the readers; only the set of active devices is kept in memory, so that a token is
-/// checked without touching the disk. Every method may be called from any thread.
+/// Changes go through the writer, look-ups through the readers; only the set of active devices is kept in memory, and whose users are
+/// suspended or without limits, so that a token is checked without touching the disk. Every method may be called from any thread.
 package final class Directory: Sendable {
     let writer: Writer
     let readers: ReaderPool
@@ -15,7 +15,13 @@ package final class Directory: Sendable {
     let settings: DirectorySettings
     let tokens: Tokens
     private let revocations: any RevocationListener
-    private let active: Mutex<[DeviceID: UserID]>
+    private let known: Mutex<Known>
+
+    private struct Known {
+        var active: [DeviceID: UserID]
+        var suspended: Set<UserID>
+        var withoutLimits: Set<UserID>
+    }
 
     /// Loads the active devices, and takes up removals of users that a crash interrupted.
     package init(
@@ -29,20 +35,33 @@ package final class Directory: Sendable {
         self.settings = settings
         self.revocations = revocations
         tokens = Tokens(entropy: entropy, clock: clock, tokenLifetime: settings.tokenLifetime)
-        let (devices, removals) = try await readers.look { (try $0.allDevices(), try $0.unfinishedRemovals()) }
-        active = Mutex(Dictionary(uniqueKeysWithValues: devices))
+        let (devices, users, removals) = try await readers.look { (try $0.allDevices(), try $0.exceptionalUsers(), try $0.unfinishedRemovals()) }
+        known = Mutex(
+            Known(
+                active: Dictionary(uniqueKeysWithValues: devices), suspended: Set(users.suspended), withoutLimits: Set(users.withoutLimits)))
         for user in removals { finishRemoval(of: user) }
     }
 
     /// Whether the device exists and was not revoked.
-    package func isActive(_ device: DeviceID) -> Bool { active.withLock { $0[device] != nil } }
+    package func isActive(_ device: DeviceID) -> Bool { known.withLock { $0.active[device] != nil } }
 
     /// Who a bearer token stands for. No I/O.
     package func authenticate(bearer: String) throws(DirectoryError) -> Principal {
-        let principal = try tokens.check(bearer)
-        guard isActive(principal.device) else { throw .deviceRevoked }
-        return principal
+        let (user, device) = try tokens.check(bearer)
+        let (refusal, noLimits) = known.withLock { known in (Directory.refusal(of: device, known), known.withoutLimits.contains(user)) }
+        if let refusal { throw refusal }
+        return Principal(user: user, device: device, noLimits: noLimits)
     }
+
+    /// Why a device may not be connected; nil when it may. No I/O.
+    package func refusal(of device: DeviceID) -> DirectoryError? { known.withLock { Directory.refusal(of: device, $0) } }
+
+    private static func refusal(of device: DeviceID, _ known: Known) -> DirectoryError? {
+        guard let user = known.active[device] else { return .deviceRevoked }
+        return known.suspended.contains(user) ? .userSuspended : nil
+    }
+
+    func isSuspended(_ user: UserID) -> Bool { known.withLock { $0.suspended.contains(user) } }
 
     // MARK: Steps that the other files share
 
@@ -53,12 +72,30 @@ package final class Directory: Sendable {
         return outcome
     }
 
-    func activate(_ device: DeviceID, of user: UserID) { active.withLock { $0[device] = user } }
+    func activate(_ device: DeviceID, of user: UserID) { known.withLock { $0.active[device] = user } }
 
     func deactivate(_ devices: [DeviceID]) {
-        active.withLock { active in for device in devices { active[device] = nil } }
+        known.withLock { known in for device in devices { known.active[device] = nil } }
         revocations.revoked(devices)
     }
+
+    func lift(_ user: UserID) { known.withLock { _ = $0.withoutLimits.insert(user) } }
+
+    /// Nothing is kept about a user who was removed.
+    func forget(_ user: UserID) {
+        known.withLock { known in
+            known.suspended.remove(user)
+            known.withoutLimits.remove(user)
+        }
+    }
+
+    func note(_ user: UserID, suspended: Bool) {
+        known.withLock { known in
+            if suspended { known.suspended.insert(user) } else { known.suspended.remove(user) }
+        }
+    }
+
+    func disconnectSuspended(_ devices: [DeviceID]) { revocations.suspended(devices) }
 
     /// Takes a removed user out of the groups and deletes what nobody else can receive, in bounded steps, in the background. A stop or crash in between is taken up at the next start.
     func finishRemoval(of user: UserID) {

@@ -27,6 +27,8 @@ extension Directory {
         guard let device = try await readers.look({ try $0.device(id) }), isActive(id) else { throw .deviceRevoked }
         let message = Signing.authenticationMessage(device: id, challenge: challenge)
         guard Signing.verify(signature: signature, message: message, publicKey: device.keys.identityKey) else { throw .signatureInvalid }
+        // Only the device itself is told.
+        if let refusal = refusal(of: id) { throw refusal }
         return tokens.issue(user: device.user, device: id)
     }
 

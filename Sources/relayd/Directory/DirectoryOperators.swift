@@ -6,7 +6,7 @@ import RelayStorage
 extension Directory {
     /// Adds a user together with a first invite.
     package func addUser(
-        name: String, displayName: String?, avatar: String?, inviteLifetime: Duration?, actor: Actor
+        name: String, displayName: String?, avatar: String?, inviteLifetime: Duration?, noLimits: Bool = false, actor: Actor
     ) async throws(DirectoryError) -> (user: UserDetails, invite: IssuedInvite) {
         let name = try Directory.name(name)
         if let displayName { _ = try Directory.checked(displayName, "display name", characters: Limits.displayNameCharacters) }
@@ -14,8 +14,12 @@ extension Directory {
         let code = InviteCode(entropy: entropy)
         let expires = try expiry(inviteLifetime)
         let outcome = try await perform(
-            .addUser(AddUser(name: name, displayName: displayName, avatar: avatar, inviteHash: code.hash, inviteExpires: expires)), actor: actor)
+            .addUser(
+                AddUser(
+                    name: name, displayName: displayName, avatar: avatar, inviteHash: code.hash, inviteExpires: expires, noLimits: noLimits)),
+            actor: actor)
         guard case .userAdded(let user, let invite) = outcome else { throw .storeFailed }
+        if noLimits { lift(user) }
         return (try await self.user(user), issued(invite, name, code, expires))
     }
 
@@ -60,6 +64,7 @@ extension Directory {
         let devices = try await readers.look { try $0.devices(of: user.id).map(\.id) }
         _ = try await perform(.removeUser(user.id), actor: actor)
         deactivate(devices)
+        forget(user.id)
         finishRemoval(of: user.id)
         return removal
     }

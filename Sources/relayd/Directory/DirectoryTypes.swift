@@ -20,6 +20,7 @@ package enum DirectoryError: Error, Sendable {
     case unauthorized
     case tokenExpired
     case deviceRevoked
+    case userSuspended
     case signatureInvalid
     case challengeExpired
     /// The writer's inbox is full.
@@ -34,7 +35,8 @@ package enum DirectoryError: Error, Sendable {
 package struct Principal: Sendable, Hashable {
     package var user: UserID
     package var device: DeviceID
-    package var expires: Timestamp
+    /// The user is not held to rate limits.
+    package var noLimits: Bool
 }
 
 /// What others may know about a user.
@@ -88,4 +90,5 @@ package struct UserRemoval: Sendable {
 /// Whoever holds connections of devices: told when devices must lose them. Called on any thread, after the change is on disk.
 package protocol RevocationListener: CommitReceiver {
     func revoked(_ devices: [DeviceID])
+    func suspended(_ devices: [DeviceID])
 }

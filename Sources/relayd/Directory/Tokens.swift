@@ -31,7 +31,7 @@ struct Tokens: Sendable {
         return IssuedToken(token: Base64URL.encode(content + Hashing.keyed(content, key: key)), expires: expires)
     }
 
-    func check(_ bearer: String) throws(DirectoryError) -> Principal {
+    func check(_ bearer: String) throws(DirectoryError) -> (user: UserID, device: DeviceID) {
         guard bearer.utf8.count <= 128, let bytes = Base64URL.decode(bearer), bytes.count == Tokens.tokenBytes + Tokens.macBytes,
             bytes[0] == Tokens.tokenVersion
         else { throw .unauthorized }
@@ -39,8 +39,7 @@ struct Tokens: Sendable {
         guard Hashing.equal(Hashing.keyed(content, key: key), Array(bytes.dropFirst(Tokens.tokenBytes))) else { throw .unauthorized }
         let expires = Timestamp(milliseconds: Int64(bitPattern: UInt64(bigEndianBytes: content[17..<25])))
         guard clock.now() < expires else { throw .tokenExpired }
-        return Principal(
-            user: UserID(UInt64(bigEndianBytes: content[1..<9])), device: DeviceID(UInt64(bigEndianBytes: content[9..<17])), expires: expires)
+        return (UserID(UInt64(bigEndianBytes: content[1..<9])), DeviceID(UInt64(bigEndianBytes: content[9..<17])))
     }
 
     func challenge(for device: DeviceID) -> IssuedChallenge {

@@ -12,14 +12,18 @@ final class GatewayEnvironment: Sendable {
     let directory: Directory
     let sending: MessageSending
     let open: OpenConnections
+    let limits: GatewayLimits
     private let sweeps: [ObjectIdentifier: ConnectionSweep<ConnectionHandler>]
 
     /// - Parameter loops: all that connections live on.
-    init(settings: GatewaySettings, directory: Directory, sending: MessageSending, open: OpenConnections, loops: [any EventLoop]) {
+    init(
+        settings: GatewaySettings, directory: Directory, sending: MessageSending, open: OpenConnections, limits: GatewayLimits, loops: [any EventLoop]
+    ) {
         self.settings = settings
         self.directory = directory
         self.sending = sending
         self.open = open
+        self.limits = limits
         sweeps = Dictionary(
             uniqueKeysWithValues: loops.map { loop in
                 (ObjectIdentifier(loop), ConnectionSweep<ConnectionHandler>(on: loop, pingInterval: settings.pingInterval))
@@ -43,7 +47,10 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
 
     // Most connections are idle: every byte here is there ten thousand times.
     private let environment: GatewayEnvironment
-    private let device: DeviceID
+    private let principal: Principal
+    private let visit: AddressVisit?
+    /// Nil for a device without limits. Made with the first message: an idle connection does without.
+    private lazy var allowance = environment.limits.allowance(for: principal, visit)
     private let encoding: WireEncoding
 
     /// A close frame is on its way; what comes is dropped.
@@ -61,9 +68,10 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
     private var stream: DeviceStream?
     private var out = ByteBuffer()
 
-    init(_ request: ConnectRequest, _ environment: GatewayEnvironment) {
+    init(_ request: ConnectRequest, _ environment: GatewayEnvironment, _ visit: AddressVisit?) {
+        self.visit = visit
         self.environment = environment
-        device = request.principal.device
+        principal = request.principal
         encoding = request.encoding
         parser = WebSocketParser(
             role: .server,
@@ -84,7 +92,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         stream = environment.sending.connect(
             request.principal, cursor: request.cursor, receiptsVersion: request.receipts, sink: self, on: context.eventLoop)
         // Between the check of the token and this line the device may have been revoked, without a stream that could be told.
-        if !environment.directory.isActive(device) { end(.deviceRevoked) }
+        if let refusal = environment.directory.refusal(of: principal.device) { end(WireFailure(refusal).code) }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -160,15 +168,18 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
     private func handOn(_ request: ClientRequest, to stream: DeviceStream) {
         switch request {
         case .send(let request, let send):
+            if let refusal = allowance?.refusal(of: send.clientMessageID) { return refuse(request, refusal) }
             stream.send(request: request, chat: send.chat, clientMessageID: send.clientMessageID, body: send.body, keys: send.keys)
         case .acknowledge(let mailboxSeq): stream.acknowledge(mailboxSeq)
         case .read(let request, let chat, let chatSeq): stream.read(request: request, chat: chat, chatSeq: chatSeq)
         case .ping(let request): if request != 0 || isWritable { pong(request) }
         case .changeGroup(let request, let change):
+            if let refusal = allowance?.refusal(of: change.clientMessageID) { return refuse(request, refusal) }
             stream.changeGroup(
                 request: request, chat: change.chat, clientMessageID: change.clientMessageID, action: change.action, users: change.users,
                 role: change.role, body: change.body, keys: change.keys)
         case .delete(let request, let delete):
+            if let refusal = allowance?.refusal(of: delete.clientMessageID) { return refuse(request, refusal) }
             stream.delete(
                 request: request, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs, forEveryone: delete.forEveryone)
         case .invalid(let request, let failure): write(ServerFrames.error(request, failure))
@@ -177,6 +188,11 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
             end(failure.code)
         case .wrongType: end(code: 1003, reason: "\(encoding.subprotocol) has \(encoding == .proto ? "binary" : "text") messages only")
         }
+    }
+
+    /// The sender of a frame without a request id wants no answer.
+    private func refuse(_ request: UInt64, _ failure: WireFailure) {
+        if request != 0 { write(ServerFrames.error(request, failure)) }
     }
 
     /// Reads only while the writer and the socket keep up.
@@ -205,8 +221,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
 
     func push(_ envelopes: ArraySlice<StoredEnvelope>) {
         switch encoding {
-        case .proto: write { PlainFrames.deliver(envelopes, to: device, into: &$0) }
-        case .json: write(ServerFrames.deliver(envelopes, to: device))
+        case .proto: write { PlainFrames.deliver(envelopes, to: principal.device, into: &$0) }
+        case .json: write(ServerFrames.deliver(envelopes, to: principal.device))
         }
     }
 

@@ -28,12 +28,17 @@ package final class Gateway: Service {
         environment = GatewayEnvironment(
             settings: settings, directory: directory, sending: sending,
             open: OpenConnections(httpLimit: settings.httpConnections, logger: logger),
+            limits: GatewayLimits(
+                settings.rates, clock: settings.monotonicClock, wallClock: settings.clock, directory: directory, alerts: settings.alerts),
             loops: Array(group.makeIterator()))
         self.assigner = assigner
         self.group = group
         self.logger = logger
         self.onBound = onBound
     }
+
+    /// Changes the limits for running and new connections. Any thread.
+    package func apply(_ rates: RateLimits) { environment.limits.rates.apply(rates) }
 
     /// Throws when it cannot listen.
     package func run() async throws {

@@ -24,6 +24,11 @@ package struct GatewaySettings: Sendable {
     package var closeTimeout = Limits.webSocketCloseTimeout
     /// Compared with the expiry of tokens.
     package var clock: any WallClock = SystemWallClock()
+    package var rates = RateLimits()
+    /// Measures rates.
+    package var monotonicClock: any MonotonicClock = SystemMonotonicClock()
+    /// Hears of users who send more than a person does.
+    package var alerts: (any AlertSink)?
 
     package init(host: String, port: Int, version: String, publicURL: String) {
         self.host = host

@@ -29,6 +29,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
     private var state = State.waiting
     private var timer: Scheduled<Void>?
     private var admitted = false
+    /// The address's count, held until this is a WebSocket or gone; nil when the address does not count.
+    private var visit: AddressVisit?
     /// Requests whose reply is not complete yet.
     private var unanswered = 0
 
@@ -43,6 +45,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         // Without an answer: the time and the descriptor that it would take are what a flood wants. Clients come back, ever more slowly.
+        guard case .welcome(let visit) = environment.limits.arrival(from: context.remoteAddress) else { return context.close(promise: nil) }
+        self.visit = visit
         admitted = environment.open.enterHTTP()
         guard admitted else { return context.close(promise: nil) }
         timer = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(environment.settings.requestHeadTimeout)) { [weak self] in
@@ -52,6 +56,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         if admitted { environment.open.leaveHTTP() }
+        visit?.meter.leave()
+        visit = nil
         stopTimer()
         abandon()
     }
@@ -67,6 +73,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
                 let request = try? ConnectRequest(
                     uri: head.uri, header: { head.headers[canonicalForm: $0].map(String.init) }, directory: environment.directory)
             {
+                if let refusal = environment.limits.refusalOfHandshake(request.principal) { return refuse(refusal, context) }
                 state = .upgrading(request)
                 return
             }
@@ -128,7 +135,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             }
             let encoder = try operations.context(handlerType: HTTPResponseEncoder.self)
             let decoder = try operations.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self)
-            let handler = ConnectionHandler(request, environment)
+            let handler = ConnectionHandler(request, environment, visit)
             try operations.addHandler(handler)
             let pipeline = context.pipeline
             operations.removeHandler(context: encoder, promise: nil)
@@ -163,6 +170,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
         head.headers = [
             "Content-Type": WireEncoding.json.mediaType, "Content-Length": String(body.readableBytes), "Connection": "close",
         ]
+        if let seconds = failure.retryAfterSeconds { head.headers.add(name: "Retry-After", value: String(seconds)) }
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)

@@ -20,6 +20,9 @@ struct WireFailure: Error {
         if code == .overloaded { retryAfter = Limits.overloadedRetry }
     }
 
+    /// For the header `Retry-After`: rounded up, so that nobody comes too early.
+    var retryAfterSeconds: Int64? { retryAfter.map { max(1, ($0.milliseconds + 999) / 1000) } }
+
     var wire: Relay_V1_Error {
         var error = Relay_V1_Error()
         error.code = code.rawValue
@@ -37,8 +40,16 @@ struct WireFailure: Error {
         return error
     }
 
+    /// - Parameter wait: nanoseconds until it makes sense to ask again; rounded up to milliseconds.
+    static func rateLimited(_ what: String, wait: Int64, atLeast: Duration = Limits.rateLimitedRetry) -> WireFailure {
+        var failure = WireFailure(.rateLimited, what)
+        failure.retryAfter = max(.milliseconds((wait + 999_999) / 1_000_000), atLeast)
+        return failure
+    }
+
     static func malformed(_ what: String) -> WireFailure { WireFailure(.malformed, what) }
     static let overloaded = WireFailure(.overloaded, "the relay has more to do than it can store")
+    static let suspended = WireFailure(.userSuspended, "the user is suspended")
     static let stopping = WireFailure(.restarting, "the relay is stopping")
     static let storeFailed = WireFailure(.internal, "the relay cannot read or write its store")
 }
@@ -55,6 +66,7 @@ extension WireFailure {
         case .inviteRevoked: self.init(.inviteInvalid, "the invite was revoked")
         case .chatUnknown: self.init(.chatUnknown, "no such chat, or you are not in it")
         case .chatWithSelf: self.init(.chatWithSelf, "a chat needs another user")
+        case .userSuspended: self = .suspended
         case .recipientGone: self.init(.recipientGone, "the other user of the chat is gone")
         case .deviceSetMismatch(let devices):
             self.init(.deviceSetMismatch, "the wrapped keys do not fit the members' devices")
@@ -83,6 +95,7 @@ extension WireFailure {
         case .unauthorized: self.init(.unauthorized, "the token is missing or wrong")
         case .tokenExpired: self.init(.tokenExpired, "the token has expired")
         case .deviceRevoked: self.init(.deviceRevoked, "the device was revoked")
+        case .userSuspended: self = .suspended
         case .signatureInvalid: self.init(.signatureInvalid, "the signature does not fit")
         case .challengeExpired: self.init(.challengeExpired, "the challenge is unknown, used or too old")
         case .overloaded: self = .overloaded
@@ -106,6 +119,7 @@ extension StreamEnd {
     var code: ErrorCode {
         switch self {
         case .revoked: .deviceRevoked
+        case .suspended: .userSuspended
         case .replaced: .replaced
         case .restarting: .restarting
         case .cursorAhead: .cursorAhead

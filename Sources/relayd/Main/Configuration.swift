@@ -1,5 +1,6 @@
 import Logging
 import RelayControl
+import RelayGateway
 import RelayModel
 
 /// What an operator can decide. The initial values are the defaults; ``ConfigurationOption/all`` gives every one its key.
@@ -18,11 +19,18 @@ struct Configuration: Sendable, Equatable {
     var pushMembers = Limits.chatMembers
     var inviteHours = Int(Limits.inviteLifetime.components.seconds / 3600)
     var tokenMinutes = Int(Limits.tokenLifetime.components.seconds / 60)
+    var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto
 
     /// What invite links begin with.
     var effectivePublicURL: String { publicURL.isEmpty ? "http://\(listenAddress)" : publicURL }
+
+    /// ``RateLimits/anomalyWindow`` as the file has it.
+    var anomalySeconds: Int {
+        get { Int(rates.anomalyWindow.components.seconds) }
+        set { rates.anomalyWindow = .seconds(newValue) }
+    }
 
     /// This host's name among others: the host and port of the public URL, which clients know anyway.
     var publicHost: String { String(effectivePublicURL.drop { $0 != "/" }.drop { $0 == "/" }) }

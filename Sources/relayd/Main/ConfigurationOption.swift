@@ -1,4 +1,5 @@
 import Logging
+import RelayGateway
 import RelayModel
 
 /// A value as TOML writes it.
@@ -81,6 +82,51 @@ struct ConfigurationOption: Sendable {
             "limits", "invite_hours", \.inviteHours, 1...Int(Limits.inviteLifetimeCeiling.components.seconds / 3600),
             ["How long an invite is good for unless chatctl's --expires says otherwise, in hours."]),
         .number("limits", "token_minutes", \.tokenMinutes, 1...1440, ["How long a device's bearer token is good for, in minutes."]),
+        .rate(
+            "messages_per_device", \.rates.messagesPerDevice,
+            [
+                "Rates are per second, and what a minute allows may come at once. 0 turns a limit off. Who is too fast is told to wait.",
+                "Messages that a device may go on sending.",
+            ]),
+        .rate("messages_per_user", \.rates.messagesPerUser, ["Messages of all devices of a user together."]),
+        .rate(
+            "messages_per_address", \.rates.messagesPerAddress,
+            [
+                "Messages of all devices behind one address. An IPv6 address counts by its /64, and loopback addresses do not count:",
+                "behind a proxy on this host the limits per address hold nobody.",
+            ]),
+        .rate("requests_per_address", \.rates.requestsPerAddress, ["REST requests from one address."]),
+        .rate("connections_per_address", \.rates.connectionsPerAddress, ["New connections from one address."]),
+        .rate("signins_per_address", \.rates.signInsPerAddress, ["Challenges, tokens and enrolments for one address; signing in takes two."]),
+        .number(
+            "limits", "pending_per_address", \.rates.pendingPerAddress, 0...1_000_000,
+            ["Connections from one address that are not WebSockets (yet), at the same time. 0: no limit of its own."], reloadable: true),
+        .number(
+            "limits", "handshakes_per_second", \.rates.handshakesPerSecond, 0...1_000_000,
+            ["WebSocket connections that begin in one second, from everybody. 0: no limit."], reloadable: true),
+        ConfigurationOption(
+            section: "limits", key: "limit_loopback", allowed: "true or false", reloadable: true,
+            documentation: ["Hold loopback addresses to the limits per address as well: where no proxy is in front of relayd."],
+            read: { .flag($0.rates.limitLoopback) },
+            write: { configuration, value in
+                guard case .flag(let flag) = value else { return false }
+                configuration.rates.limitLoopback = flag
+                return true
+            }),
+        .number(
+            "limits", "anomaly_messages", \.rates.anomalyMessages, 0...1_000_000_000,
+            ["A user who asks to send more messages than this in anomaly_seconds is reported in the log. 0: nobody is."], reloadable: true),
+        .number("limits", "anomaly_seconds", \.anomalySeconds, 1...86_400, ["See anomaly_messages."], reloadable: true),
+        ConfigurationOption(
+            section: "limits", key: "over_threshold",
+            allowed: "one of " + RateLimits.OverThreshold.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "), reloadable: true,
+            documentation: ["What happens to such a user. suspend: chatctl user resume ends it."],
+            read: { .text($0.rates.overThreshold.rawValue) },
+            write: { configuration, value in
+                guard case .text(let text) = value, let policy = RateLimits.OverThreshold(rawValue: text) else { return false }
+                configuration.rates.overThreshold = policy
+                return true
+            }),
         ConfigurationOption(
             section: "log", key: "level", allowed: "one of " + Logger.Level.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "),
             reloadable: true, documentation: ["How much is logged."],
@@ -105,17 +151,24 @@ struct ConfigurationOption: Sendable {
 
     private static func number(
         _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,
-        _ documentation: [String]
+        _ documentation: [String], reloadable: Bool = false
     ) -> ConfigurationOption {
         ConfigurationOption(
-            section: section, key: key, allowed: "a whole number from \(range.lowerBound) to \(range.upperBound)",
-            documentation: documentation + ["\(range.lowerBound) to \(range.upperBound)."],
+            section: section, key: key, allowed: "a whole number from \(range.lowerBound) to \(range.upperBound)", reloadable: reloadable,
+            documentation: documentation + (reloadable ? [] : ["\(range.lowerBound) to \(range.upperBound)."]),
             read: { .number($0[keyPath: path]) },
             write: { configuration, value in
                 guard case .number(let number) = value, range.contains(number) else { return false }
                 configuration[keyPath: path] = number
                 return true
             })
+    }
+
+    /// Something per second.
+    private static func rate(
+        _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ documentation: [String]
+    ) -> ConfigurationOption {
+        number("limits", key, path, 0...1_000_000, documentation, reloadable: true)
     }
 
     private static func path(

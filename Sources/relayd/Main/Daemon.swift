@@ -76,7 +76,12 @@ struct Daemon {
             settings: gatewaySettings(descriptors: descriptors), directory: directory, sending: sending,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
-        let reloader = Reloader(path: path, named: named, configuration: configuration, level: level, readiness: readiness, logger: logger)
+        let reloader = Reloader(
+            path: path, named: named, configuration: configuration,
+            apply: { [level] configuration in
+                level.current = configuration.logLevel
+                gateway.apply(configuration.rates)
+            }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
             services: [
@@ -117,6 +122,8 @@ struct Daemon {
         settings.httpConnections = min(Limits.httpConnections, settings.connections / 2)
         settings.maxBodyBytes = configuration.messageBytes
         settings.devicesPerUser = configuration.devicesPerUser
+        settings.rates = configuration.rates
+        settings.alerts = RecentAlerts(clock: settings.monotonicClock, logger: Logger(label: "alerts"))
         return settings
     }
 

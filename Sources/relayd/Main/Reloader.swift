@@ -8,7 +8,8 @@ struct Reloader: Service {
     var named: Bool
     /// What the daemon was started with, and what reloads changed since.
     var configuration: Configuration
-    var level: LogLevel
+    /// Puts what can be reloaded into force.
+    var apply: @Sendable (Configuration) -> Void
     var readiness: Readiness
     var logger: Logger
 
@@ -40,7 +41,7 @@ struct Reloader: Service {
         }
         for option in changes.deferred { logger.warning("the change needs a restart: systemctl restart relayd", metadata: ["key": "\(option.name)"]) }
         if changes.applied.isEmpty, changes.deferred.isEmpty { logger.notice("the configuration was read again, nothing changed") }
-        level.current = current.logLevel
+        apply(current)
     }
 
     /// Which options differ: those that a reload applies, and those that wait for a restart.

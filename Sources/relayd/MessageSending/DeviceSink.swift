@@ -31,6 +31,8 @@ package enum SendAnswer: Sendable {
 package enum StreamEnd: Sendable {
     /// The device was revoked or its user removed.
     case revoked
+    /// The user was suspended.
+    case suspended
     /// The device connected elsewhere.
     case replaced
     /// The relay stops or restarts.

@@ -93,6 +93,10 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         for device in devices { disconnect(device, .revoked) }
     }
 
+    package func suspended(_ devices: [DeviceID]) {
+        for device in devices { disconnect(device, .suspended) }
+    }
+
     package var statistics: SendingStatistics {
         SendingStatistics(
             connections: online.connections, messagesAccepted: counters.messagesAccepted.load(ordering: .relaxed),

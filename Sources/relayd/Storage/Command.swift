@@ -15,6 +15,9 @@ package enum Command: Codable, Sendable {
     case removeUser(UserID)
     /// Takes a removed user out of a group, or deletes up to `limit` messages that nobody can receive any more.
     case clearUser(UserID, limit: Int)
+    /// From now on the user can neither send nor connect; what is sent to them is kept. A second one changes the reason only.
+    case suspendUser(UserID, reason: String?)
+    case resumeUser(UserID)
     /// The new chat's identifier is the command's stamp; an existing chat of the two is found instead.
     case openChat(UserID, UserID)
     case send(Send)
@@ -40,7 +43,12 @@ package struct AddUser: Codable, Sendable {
     package var avatar: String?
     package var inviteHash: [UInt8]
     package var inviteExpires: Timestamp
-    package init(name: UserName, displayName: String?, avatar: String?, inviteHash: [UInt8], inviteExpires: Timestamp) {
+    /// Not held to rate limits: a bot, or a load generator.
+    package var noLimits: Bool
+    package init(
+        name: UserName, displayName: String?, avatar: String?, inviteHash: [UInt8], inviteExpires: Timestamp, noLimits: Bool = false
+    ) {
+        self.noLimits = noLimits
         self.name = name
         self.displayName = displayName
         self.avatar = avatar

@@ -15,6 +15,7 @@ extension SQLiteEngine {
             $0.bind(2, command.name.text)
             $0.bind(3, command.displayName)
             $0.bind(4, command.avatar)
+            $0.bind(5, command.noLimits ? 1 : 0)
         }
         let invite = try insertInvite(user: user, hash: command.inviteHash, expires: command.inviteExpires, stamp)
         users[user] = UserState(id: user, removed: false, devices: [])
@@ -71,6 +72,7 @@ extension SQLiteEngine {
         }
         guard invite.integer(2) > stamp.time.milliseconds else { throw Rejection.inviteExpired }
         let owner = try user(UserID(invite.unsigned(1)))
+        guard !owner.suspended else { throw Rejection.userSuspended }
         guard owner.devices.count < command.devicesPerUser else { throw Rejection.deviceLimitReached(limit: command.devicesPerUser) }
 
         let device = DeviceID(stamp.rawValue)
@@ -129,6 +131,24 @@ extension SQLiteEngine {
         try statements.deleteInvites.run { $0.bind(1, id.rawValue) }
         try statements.clearUser.run { $0.bind(1, id.rawValue) }
         state.removed = true
+        return .done
+    }
+
+    func suspendUser(_ id: UserID, reason: String?, _ stamp: Stamp) throws -> Outcome {
+        let state = try presentUser(id)
+        try statements.suspendUser.run {
+            $0.bind(1, id.rawValue)
+            $0.bind(2, stamp.rawValue)
+            $0.bind(3, reason)
+        }
+        state.suspended = true
+        return .done
+    }
+
+    func resumeUser(_ id: UserID) throws -> Outcome {
+        let state = try presentUser(id)
+        try statements.resumeUser.run { $0.bind(1, id.rawValue) }
+        state.suspended = false
         return .done
     }
 }

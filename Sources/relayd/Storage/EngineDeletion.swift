@@ -12,6 +12,7 @@ extension SQLiteEngine {
         if command.clientMessageID <= device.highestClientMessageID {
             return .sent(try firstAnswer(in: command.forEveryone ? command.chat : notes ?? ChatID(0), command.clientMessageID, device))
         }
+        try checkNotSuspended(device)
         guard !command.seqs.isEmpty, command.seqs.count <= Limits.deletionsAtOnce else { throw Rejection.changeInvalid }
         let chat = try chat(command.chat)
         guard chat.kind != .notes else { throw Rejection.chatUnknown }

@@ -7,6 +7,7 @@ extension SQLiteEngine {
     func changeGroup(_ command: ChangeGroup, _ stamp: Stamp) throws -> Outcome {
         let device = try activeDevice(command.device, of: command.user)
         if command.clientMessageID <= device.highestClientMessageID { return .sent(try firstAnswer(to: command, device)) }
+        try checkNotSuspended(device)
         guard let id = command.chat else { return .sent(try createGroup(command, device, stamp)) }
         let chat = try chat(id)
         guard let caller = chat.member(command.user) else { throw Rejection.chatUnknown }

@@ -66,6 +66,7 @@ extension SQLiteEngine {
         if command.clientMessageID <= device.highestClientMessageID {
             return .sent(try firstAnswer(in: command.chat, command.clientMessageID, device))
         }
+        try checkNotSuspended(device)
         let chat = try chat(command.chat)
         guard chat.kind != .notes, chat.member(command.user) != nil else { throw Rejection.chatUnknown }
         if chat.kind == .direct, chat.members.contains(where: { $0.user.removed }) { throw Rejection.recipientGone }
@@ -158,6 +159,9 @@ extension SQLiteEngine {
     }
 
     // MARK: Checks
+
+    /// After the look for a first answer: what was accepted before the suspension stays accepted.
+    func checkNotSuspended(_ device: DeviceState) throws(Rejection) { if device.user.suspended { throw .userSuspended } }
 
     /// The answer that a retry got the first time.
     func firstAnswer(in chat: ChatID, _ clientMessageID: UInt64, _ device: DeviceState) throws -> SentOutcome {

@@ -6,6 +6,8 @@ import RelaySQLite
 final class UserState {
     let id: UserID
     var removed: Bool
+    /// May not send.
+    var suspended = false
     /// Active devices, in the order of their identifiers.
     var devices: [DeviceID]
 
@@ -135,7 +137,9 @@ extension SQLiteEngine {
         statement.bind(1, id.rawValue)
         guard try statement.step() else { throw Rejection.userUnknown }
         let removed = statement.integer(0) != 0
+        let suspended = statement.integer(1) != 0
         let state = UserState(id: id, removed: removed, devices: try activeDevices(of: id))
+        state.suspended = suspended
         users[id] = state
         return state
     }

@@ -52,6 +52,8 @@ package struct Publication: Sendable {
 package enum Rejection: Error, Sendable, Equatable {
     case userNameTaken
     case userUnknown
+    /// The user may not send until an operator resumes them.
+    case userSuspended
     case userLimitReached
     case deviceUnknown
     case deviceLimitReached(limit: Int)

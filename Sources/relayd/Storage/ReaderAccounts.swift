@@ -4,28 +4,38 @@ import RelaySQLite
 // Users, devices, invites and the audit log.
 extension Reader {
     private static func user(_ row: Statement) -> UserRow {
-        UserRow(id: UserID(row.unsigned(0)), name: UserName(checked: row.text(1) ?? ""), displayName: row.text(2), avatar: row.text(3))
+        UserRow(
+            id: UserID(row.unsigned(0)), name: UserName(checked: row.text(1) ?? ""), displayName: row.text(2), avatar: row.text(3),
+            suspension: row.unsigned(4) == 0 ? nil : Suspension(since: Stamp(rawValue: row.unsigned(4)).time, reason: row.text(5)),
+            noLimits: row.integer(6) != 0)
     }
 
+    private static let userColumns = "SELECT user_id, name, display_name, avatar, suspended, suspended_reason, no_limits FROM users"
+
     package func user(_ id: UserID) throws -> UserRow? {
-        try rows(
-            "SELECT user_id, name, display_name, avatar FROM users WHERE user_id = ? AND removed = 0", bind: { $0.bind(1, id.rawValue) },
-            Reader.user
-        ).first
+        try rows(Reader.userColumns + " WHERE user_id = ? AND removed = 0", bind: { $0.bind(1, id.rawValue) }, Reader.user).first
     }
 
     package func user(named name: UserName) throws -> UserRow? {
-        try rows("SELECT user_id, name, display_name, avatar FROM users WHERE name = ?", bind: { $0.bind(1, name.text) }, Reader.user).first
+        try rows(Reader.userColumns + " WHERE name = ?", bind: { $0.bind(1, name.text) }, Reader.user).first
     }
 
     /// Users in the order of their names' bytes.
     package func users(after name: UserName?, limit: Int) throws -> [UserRow] {
         try rows(
-            "SELECT user_id, name, display_name, avatar FROM users WHERE name > ? ORDER BY name LIMIT ?",
+            Reader.userColumns + " WHERE name > ? ORDER BY name LIMIT ?",
             bind: {
                 $0.bind(1, name?.text ?? "")
                 $0.bind(2, limit)
             }, Reader.user)
+    }
+
+    /// Every user about whom the directory keeps something in memory.
+    package func exceptionalUsers() throws -> (suspended: [UserID], withoutLimits: [UserID]) {
+        let found: [(UserID, suspended: Bool, noLimits: Bool)] = try rows(
+            "SELECT user_id, suspended, no_limits FROM users WHERE removed = 0 AND (suspended != 0 OR no_limits != 0)"
+        ) { (UserID($0.unsigned(0)), $0.integer(1) != 0, $0.integer(2) != 0) }
+        return (found.filter(\.suspended).map(\.0), found.filter(\.noLimits).map(\.0))
     }
 
     /// Users that are removed but still in a group, or have messages that nobody else can receive.

@@ -85,7 +85,15 @@ package struct UserRow: Sendable {
     package var name: UserName
     package var displayName: String?
     package var avatar: String?
+    package var suspension: Suspension?
+    /// Not held to rate limits.
+    package var noLimits: Bool
     package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
+}
+
+package struct Suspension: Sendable, Equatable {
+    package var since: Timestamp
+    package var reason: String?
 }
 
 package struct DeviceRow: Sendable {

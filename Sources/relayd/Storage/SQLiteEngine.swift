@@ -69,6 +69,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
                 let outcome = try removeUser(user)
                 userCount -= 1
                 return outcome
+            case .suspendUser(let user, let reason): return try suspendUser(user, reason: reason, stamp)
+            case .resumeUser(let user): return try resumeUser(user)
             case .clearUser(let user, let limit): return try clearUser(user, limit: limit, stamp)
             case .openChat(let first, let second): return try openChat(first, second, stamp)
             case .send(let command): return try send(command, stamp)

@@ -79,6 +79,12 @@ enum Schema {
             ) STRICT;
             """),
         oneRowAMessage,
+        Migration(
+            """
+            ALTER TABLE users ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0; -- the stamp of the suspension
+            ALTER TABLE users ADD COLUMN suspended_reason TEXT;
+            ALTER TABLE users ADD COLUMN no_limits INTEGER NOT NULL DEFAULT 0;
+            """),
     ]
 
     /// Every table with the columns that order it, for dumps and checks.

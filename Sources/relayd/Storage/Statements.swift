@@ -25,6 +25,8 @@ struct Statements {
     let revokeDevice: Statement
     let deleteProgress: Statement
     let clearUser: Statement
+    let suspendUser: Statement
+    let resumeUser: Statement
     let deleteInvites: Statement
     let insertChat: Statement
     let writeMemberCount: Statement
@@ -50,7 +52,7 @@ struct Statements {
     let insertAudit: Statement
 
     init(_ database: Database) throws(SQLiteError) {
-        loadUser = try database.prepare("SELECT removed FROM users WHERE user_id = ?")
+        loadUser = try database.prepare("SELECT removed, suspended FROM users WHERE user_id = ?")
         loadActiveDevices = try database.prepare("SELECT device_id FROM devices WHERE user_id = ? AND revoked = 0 ORDER BY device_id")
         loadDevice = try database.prepare(
             """
@@ -87,7 +89,7 @@ struct Statements {
             """)
         findMessage = try database.prepare("SELECT user_id, kind FROM messages WHERE chat_id = ? AND seq = ?")
 
-        insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar) VALUES (?, ?, ?, ?)")
+        insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar, no_limits) VALUES (?, ?, ?, ?, ?)")
         insertInvite = try database.prepare("INSERT INTO invites (invite_id, user_id, hash, expires_ms) VALUES (?, ?, ?, ?)")
         setInviteState = try database.prepare("UPDATE invites SET state = ?2 WHERE invite_id = ?1")
         findEnrolled = try database.prepare(
@@ -96,7 +98,12 @@ struct Statements {
             "INSERT INTO devices (device_id, user_id, name, identity_key, agreement_key, agreement_signature) VALUES (?, ?, ?, ?, ?, ?)")
         revokeDevice = try database.prepare("UPDATE devices SET revoked = 1, name = '' WHERE device_id = ?")
         deleteProgress = try database.prepare("DELETE FROM progress WHERE device_id = ?")
-        clearUser = try database.prepare("UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL WHERE user_id = ?")
+        clearUser = try database.prepare(
+            "UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL, suspended = 0, suspended_reason = NULL WHERE user_id = ?")
+        // Suspended is suspended since the first time.
+        suspendUser = try database.prepare(
+            "UPDATE users SET suspended = CASE suspended WHEN 0 THEN ?2 ELSE suspended END, suspended_reason = ?3 WHERE user_id = ?1")
+        resumeUser = try database.prepare("UPDATE users SET suspended = 0, suspended_reason = NULL WHERE user_id = ?")
         deleteInvites = try database.prepare("DELETE FROM invites WHERE user_id = ?")
         insertChat = try database.prepare("INSERT INTO chats (chat_id, kind, user_low, user_high, member_count) VALUES (?, ?, ?, ?, ?)")
         writeMemberCount = try database.prepare("UPDATE chats SET member_count = ?2 WHERE chat_id = ?1")

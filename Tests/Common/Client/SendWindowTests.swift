@@ -57,6 +57,19 @@ private func sealed(_ row: Int64, chat: UInt64 = 1, _ id: UInt64) -> SendWindow.
         #expect(window.isEmpty)
     }
 
+    /// A relay that refuses one for its rate refuses all behind it: they go out again together, in order, before anything new.
+    @Test func rateLimitedOnesGoAgainInOrder() {
+        var window = SendWindow()
+        window.add((1...70).map { sealed(Int64($0), UInt64($0)) })
+        _ = window.take()
+        for id in 1...10 as ClosedRange<UInt64> { _ = window.answered(id) }
+        for id in 11...64 as ClosedRange<UInt64> { window.mustWait(id) }
+        #expect(window.take() == [])
+        let over = window.resume()
+        #expect(over)
+        #expect(window.take().map(\.clientMessageID) == Array(11...70))
+    }
+
     @Test func overloadedStopsAllUntilItIsOver() {
         var window = SendWindow()
         window.add([sealed(1, 1), sealed(2, 2), sealed(3, 3)])

@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test func onlyChangesNeedAnAdministrator() {
-        let changes: Set<ControlOperationName> = [.userAdd, .userRemove, .inviteCreate, .inviteRevoke, .deviceRevoke]
+        let changes: Set<ControlOperationName> = [.userAdd, .userRemove, .userSuspend, .userResume, .inviteCreate, .inviteRevoke, .deviceRevoke]
         for name in ControlOperationName.allCases { #expect((name.access == .admin) == changes.contains(name), "\(name.path)") }
         #expect(ControlAccess.view < .admin)
     }

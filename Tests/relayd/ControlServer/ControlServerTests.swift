@@ -96,6 +96,14 @@ import Testing
             #expect(try await socket.call(InviteRevoke(invite: second.id, dryRun: true)).invite.state == .open)
             #expect(try await socket.call(InviteRevoke(invite: second.id)).invite.state == .revoked)
 
+            let suspended = try await socket.call(UserSuspend(user: "Alice", reason: "looked at"))
+            #expect(suspended.suspendedReason == "looked at" && suspended.suspendedAt != nil)
+            #expect(try await socket.call(UserList()).users.first?.suspendedReason == "looked at")
+            let resumed = try await socket.call(UserResume(user: "alice", reason: "harmless"))
+            #expect(resumed.suspendedAt == nil && resumed.suspendedReason == nil)
+            #expect(try await failure(socket, UserSuspend(user: "nobody", reason: "x")).code == .notFound)
+            #expect(try await failure(socket, UserSuspend(user: "alice", reason: "")).code == .badRequest)
+
             #expect(try await socket.call(UserRemove(user: "alice", dryRun: true)).dryRun)
             #expect(try await socket.call(UserList()).users.count == 1)
             #expect(try await socket.call(UserRemove(user: "alice", reason: "left")).user == "alice")
@@ -103,8 +111,11 @@ import Testing
             #expect(try await failure(socket, UserShow(user: "alice")).code == .notFound)
 
             let audit = try await socket.call(AuditList()).entries
-            #expect(audit.map(\.operation) == ["user/remove", "invite/revoke", "invite/create", "device/revoke", "user/add"])
-            #expect(audit.map(\.reason) == ["left", nil, nil, "lost", nil])
+            #expect(
+                audit.map(\.operation) == [
+                    "user/remove", "user/resume", "user/suspend", "invite/revoke", "invite/create", "device/revoke", "user/add",
+                ])
+            #expect(audit.map(\.reason) == ["left", "harmless", "looked at", nil, nil, "lost", nil])
             #expect(audit.allSatisfy { $0.uid == geteuid() })
             #expect(audit.first?.subject == "alice")
             #expect(try await socket.call(AuditList(limit: 2)).entries.count == 2)

@@ -9,6 +9,7 @@ import Testing
 
 private final class Revocations: RevocationListener {
     let devices = Mutex<[DeviceID]>([])
+    let suspendedDevices = Mutex<[DeviceID]>([])
     func revoked(_ devices: [DeviceID]) { self.devices.withLock { $0 += devices } }
     // No connections, so nobody is told.
     func committed(_ batch: [Committed]) {}
@@ -126,6 +127,78 @@ private func code(of error: any Error) -> String { String(describing: error) }
         _ = try await world.directory.revokeDevice(enrolled.device, actor: world.actor)
         #expect { try world.directory.authenticate(bearer: token) } throws: { code(of: $0) == "deviceRevoked" }
         #expect(world.revocations.devices.withLock { $0 } == [enrolled.device])
+        await world.store.close()
+    }
+
+    @Test func aSuspendedUserIsRefusedUntilResumed() async throws {
+        let world = try await World()
+        let secrets = DeviceSecrets.generate(SystemEntropy())
+        let enrolled = try await world.enrol(try await world.add("alice").code, secrets)
+        let token = world.directory.tokens.issue(user: enrolled.user, device: enrolled.device).token
+        let suspended = try await world.directory.suspendUser(named: "Alice", reason: "looked at", actor: world.actor)
+        #expect(suspended.user.suspension?.reason == "looked at" && suspended.user.suspension?.since == world.clock.now())
+        #expect(world.revocations.suspendedDevices.withLock { $0 } == [enrolled.device])
+        #expect { try world.directory.authenticate(bearer: token) } throws: { code(of: $0) == "userSuspended" }
+        let challenge = world.directory.challenge(for: enrolled.device).bytes
+        let signature = secrets.sign(Signing.authenticationMessage(device: enrolled.device, challenge: challenge))
+        await #expect { try await world.directory.token(device: enrolled.device, challenge: challenge, signature: signature) } throws: {
+            code(of: $0) == "userSuspended"
+        }
+        // Somebody else's signature learns nothing.
+        await #expect { try await world.directory.token(device: enrolled.device, challenge: challenge, signature: signature.reversed()) } throws: {
+            code(of: $0) == "signatureInvalid"
+        }
+
+        // A second time it is suspended since the first.
+        world.clock.advance(by: .seconds(60))
+        let again = try await world.directory.suspendUser(named: "alice", reason: "looked at twice", actor: world.actor)
+        #expect(again.user.suspension?.since == suspended.user.suspension?.since && again.user.suspension?.reason == "looked at twice")
+
+        // It is on the disk, and a directory that begins knows it.
+        let next = try await Directory(
+            writer: world.store.writer, readers: world.store.readers, clock: world.clock, entropy: SystemEntropy(),
+            settings: DirectorySettings(publicURL: ""), revocations: world.revocations)
+        #expect(next.refusal(of: enrolled.device).map { code(of: $0) } == "userSuspended")
+
+        let resumed = try await world.directory.resumeUser(named: "alice", actor: world.actor)
+        #expect(resumed.user.suspension == nil)
+        #expect(try world.directory.authenticate(bearer: token).device == enrolled.device)
+        await #expect { try await world.directory.suspendUser(named: "nobody", reason: "x", actor: world.actor) } throws: {
+            code(of: $0).contains("userUnknown")
+        }
+        await #expect { try await world.directory.suspendUser(named: "alice", reason: "", actor: world.actor) } throws: {
+            code(of: $0).contains("the reason is empty")
+        }
+        await world.store.close()
+    }
+
+    @Test func theRelaySuspendsByItselfOnce() async throws {
+        let world = try await World()
+        let enrolled = try await world.enrol(try await world.add("alice").code, DeviceSecrets.generate(SystemEntropy()))
+        await world.directory.suspendByItself(enrolled.user, reason: "too many")
+        await world.directory.suspendByItself(enrolled.user, reason: "too many")
+        await world.directory.suspendByItself(UserID(5), reason: "too many")
+        #expect(try await world.directory.audit(limit: 10).map(\.actor.operation) == ["relayd/suspend", "user/add"])
+        #expect(try await world.directory.user(named: "alice").user.suspension?.reason == "too many")
+        await world.store.close()
+    }
+
+    @Test func whoHasNoLimitsIsKnownAfterARestart() async throws {
+        let world = try await World()
+        let added = try await world.directory.addUser(
+            name: "bot", displayName: nil, avatar: nil, inviteLifetime: nil, noLimits: true, actor: world.actor)
+        let bot = try await world.enrol(added.invite.code, DeviceSecrets.generate(SystemEntropy()))
+        let other = try await world.enrol(try await world.add("alice").code, DeviceSecrets.generate(SystemEntropy()))
+        let next = try await Directory(
+            writer: world.store.writer, readers: world.store.readers, clock: world.clock, entropy: SystemEntropy(),
+            settings: DirectorySettings(publicURL: ""), revocations: world.revocations)
+        for directory in [world.directory, next] {
+            func principal(_ enrolled: Enrolled) throws -> Principal {
+                try directory.authenticate(bearer: directory.tokens.issue(user: enrolled.user, device: enrolled.device).token)
+            }
+            #expect(try principal(bot).noLimits)
+            #expect(try !principal(other).noLimits)
+        }
         await world.store.close()
     }
 

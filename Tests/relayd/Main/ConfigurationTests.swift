@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import RelayGateway
 import RelayModel
 import RelayTestSupport
 import Testing
@@ -54,6 +55,18 @@ import Testing
             devices_per_user = 1
             invite_hours = 2
             token_minutes = 5
+            messages_per_device = 1
+            messages_per_user = 2
+            messages_per_address = 3
+            requests_per_address = 4
+            connections_per_address = 5
+            signins_per_address = 6
+            pending_per_address = 7
+            handshakes_per_second = 0
+            limit_loopback = true
+            anomaly_messages = 9
+            anomaly_seconds = 10
+            over_threshold = "suspend"
             [log]
             level = "debug"
             destination = "stderr"
@@ -70,6 +83,20 @@ import Testing
         #expect(configuration.devicesPerUser == 1)
         #expect(configuration.inviteHours == 2)
         #expect(configuration.tokenMinutes == 5)
+        var rates = RateLimits()
+        rates.messagesPerDevice = 1
+        rates.messagesPerUser = 2
+        rates.messagesPerAddress = 3
+        rates.requestsPerAddress = 4
+        rates.connectionsPerAddress = 5
+        rates.signInsPerAddress = 6
+        rates.pendingPerAddress = 7
+        rates.handshakesPerSecond = 0
+        rates.limitLoopback = true
+        rates.anomalyMessages = 9
+        rates.anomalyWindow = .seconds(10)
+        rates.overThreshold = .suspend
+        #expect(configuration.rates == rates)
         #expect(configuration.logLevel == .debug)
         #expect(configuration.logDestination == .stderr)
     }
@@ -165,9 +192,9 @@ import Testing
     }
 
     @Test func aReloadAppliesOnlyWhatItCan() throws {
-        let new = try parse("[log]\nlevel = \"debug\"\n[store]\nreaders = 3\n")
+        let new = try parse("[limits]\nmessages_per_user = 3\nanomaly_seconds = 7\n[log]\nlevel = \"debug\"\n[store]\nreaders = 3\n")
         let changes = Reloader.changes(from: Configuration(), to: new)
-        #expect(changes.applied.map(\.name) == ["log.level"])
+        #expect(changes.applied.map(\.name) == ["limits.messages_per_user", "limits.anomaly_seconds", "log.level"])
         #expect(changes.deferred.map(\.name) == ["store.readers"])
     }
 

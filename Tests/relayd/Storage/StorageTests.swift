@@ -153,6 +153,48 @@ func rejection(_ outcome: Outcome) -> Rejection? {
         await world.store.close()
     }
 
+    @Test func aSuspendedUserSendsNothingAndReceivesAll() async throws {
+        let world = try await World()
+        let first = try await world.send(1)
+        guard case .done = try await world.perform(.suspendUser(world.alice, reason: "x")) else { throw World.Failure() }
+        #expect(rejection(try await world.perform(.send(world.message(2)))) == .userSuspended)
+        // What was accepted before is still known as such.
+        #expect(try await world.send(1).message == first.message)
+        await world.store.close()
+        let reopened = try Store(path: world.directory.file("relay.db"), clock: world.clock, onFailure: { Issue.record("\($0)") })
+        #expect(rejection(try await reopened.writer.perform(.send(world.message(2)))) == .userSuspended)
+        _ = try await reopened.writer.perform(.resumeUser(world.alice))
+        _ = try await reopened.writer.perform(.suspendUser(world.bob, reason: nil))
+        guard case .sent(let second) = try await reopened.writer.perform(.send(world.message(2))) else { throw World.Failure() }
+        #expect(second.chatSeq == 2)
+        // An invite is not spent on a suspended user.
+        _ = try await reopened.writer.perform(.addInvite(AddInvite(user: world.bob, hash: [9], expires: world.clock.now() + .seconds(60))))
+        let enrolment = Command.enrolDevice(EnrolDevice(inviteHash: [9], deviceName: "device", keys: keys(9), devicesPerUser: 5))
+        #expect(rejection(try await reopened.writer.perform(enrolment)) == .userSuspended)
+        _ = try await reopened.writer.perform(.removeUser(world.bob))
+        #expect(rejection(try await reopened.writer.perform(.suspendUser(world.bob, reason: nil))) == .userUnknown)
+        #expect(rejection(try await reopened.writer.perform(.resumeUser(world.bob))) == .userUnknown)
+        let exceptional = try await reopened.readers.read { try $0.exceptionalUsers() }
+        #expect(exceptional.suspended.isEmpty)
+        await reopened.close()
+    }
+
+    /// The columns that came later are added to a store that has rows.
+    @Test func anOlderStoreIsMigrated() async throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.file("relay.db")
+        do {
+            let database = try Database(path: path, access: .readWriteCreate)
+            try database.execute(Schema.migrations[0])
+            try database.execute("PRAGMA user_version = 1")
+            try database.execute("INSERT INTO users (user_id, name) VALUES (7, 'alice')")
+        }
+        let store = try Store(path: path, onFailure: { Issue.record("\($0)") })
+        let row = try await store.readers.read { try $0.user(UserID(7)) }
+        #expect(row?.name.text == "alice" && row?.suspension == nil && row?.noLimits == false)
+        await store.close()
+    }
+
     @Test func anInviteWorksOnceAndInTime() async throws {
         let world = try await World()
         // The same device asks again because it never got the answer; another one does not get it.
@@ -300,7 +342,7 @@ func rejection(_ outcome: Outcome) -> Rejection? {
         await withTaskGroup(of: Void.self) { group in
             for number in 1...200 as ClosedRange<UInt64> {
                 let command: Command
-                switch Int.random(in: 0..<5, using: &generator) {
+                switch Int.random(in: 0..<6, using: &generator) {
                 case 0: command = .read(world.bob, world.chat, chatSeq: UInt64.random(in: 0...number, using: &generator))
                 case 1:
                     let seq = UInt64.random(in: 0...number, using: &generator)

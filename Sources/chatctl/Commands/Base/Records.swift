@@ -5,10 +5,10 @@ import RelayModel
 extension Page {
     mutating func users(_ users: [UserRecord]) {
         table(
-            ["NAME", "DISPLAY NAME", Column("DEVICES", .right), Column("ONLINE", .right), Column("INVITES", .right), "CREATED", "ID"],
+            ["NAME", "DISPLAY NAME", "STATE", Column("DEVICES", .right), Column("ONLINE", .right), Column("INVITES", .right), "CREATED", "ID"],
             users.map { user in
                 [
-                    Cell(user.name, .strong), Cell(user.displayName ?? ""), "\(user.devices.count)",
+                    Cell(user.name, .strong), Cell(user.displayName ?? ""), state(of: user), "\(user.devices.count)",
                     "\(user.devices.count { $0.online })", "\(user.openInvites)", Cell(Figures.time(user.createdAt)),
                     Cell(user.id.description, .faint),
                 ]
@@ -18,7 +18,8 @@ extension Page {
     mutating func user(_ user: UserRecord) {
         pairs([
             ("user", Cell(user.name, .strong)), ("id", Cell(user.id.description)), ("display name", Cell(user.displayName ?? "")),
-            ("avatar", Cell(user.avatar ?? "")), ("created", Cell(Figures.time(user.createdAt))), ("open invites", "\(user.openInvites)"),
+            ("avatar", Cell(user.avatar ?? "")), ("created", Cell(Figures.time(user.createdAt))), ("state", stateInFull(of: user)),
+            ("rate limits", user.noLimits ? "none" : "as configured"), ("open invites", "\(user.openInvites)"),
             ("devices", "\(user.devices.count)"),
         ])
         if !user.devices.isEmpty {
@@ -107,6 +108,13 @@ extension Page {
             ), ("memory", Cell(Figures.bytes(status.residentBytes))),
             ("CPU time", Cell("\(Figures.decimal(Double(status.cpuMicroseconds) / 1_000_000, digits: 1)) s")),
         ])
+    }
+
+    private func state(of user: UserRecord) -> Cell { user.suspendedAt == nil ? Cell("active") : Cell("suspended", .bad) }
+
+    private func stateInFull(of user: UserRecord) -> Cell {
+        guard let since = user.suspendedAt else { return state(of: user) }
+        return Cell("suspended since \(Figures.time(since))\(user.suspendedReason.map { ": \($0)" } ?? "")", .bad)
     }
 
     private func state(of device: DeviceRecord) -> Cell { device.online ? Cell("online", .good) : Cell("offline", .faint) }

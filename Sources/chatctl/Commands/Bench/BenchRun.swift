@@ -123,7 +123,7 @@ struct BenchRun {
 
     /// Adds a user and enrols their only device.
     private func enrol(_ name: String, _ api: RelayAPI) async throws -> Device {
-        let added = try await control.call(UserAdd(user: name))
+        let added = try await control.call(UserAdd(user: name, noLimits: true))
         let secrets = DeviceSecrets.generate(SystemEntropy())
         let enrolled = try await api.enrol(code: added.invite.code, deviceName: "bench", secrets: secrets)
         let device = DeviceID(enrolled.deviceID)

@@ -15,13 +15,11 @@ struct DeviceRevokeCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        try confirmation.checkThatSomebodyCanAnswer("device revoke")
-        let control = global.control
-        if !confirmation.dryRun, !confirmation.yes {
-            let plan = try await control.call(DeviceRevoke(device: device, dryRun: true))
-            try confirmation.ask("Revoke device \(plan.device.id) (\(plan.device.name)) of \(plan.device.user)?")
+        let reply = try await confirmation.perform("device revoke", on: global.control) {
+            DeviceRevoke(device: device, dryRun: $0, reason: confirmation.reason)
+        } question: {
+            "Revoke device \($0.device.id) (\($0.device.name)) of \($0.device.user)?"
         }
-        let reply = try await control.call(DeviceRevoke(device: device, dryRun: confirmation.dryRun, reason: confirmation.reason))
         try global.output.show(reply) { page in
             page.line("Device \(reply.device.id) (\(reply.device.name)) of \(reply.device.user) \(reply.dryRun ? "would be" : "was") revoked.")
         }

@@ -13,10 +13,11 @@ struct InviteRevokeCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        try confirmation.checkThatSomebodyCanAnswer("invite revoke")
-        let control = global.control
-        if !confirmation.dryRun { try confirmation.ask("Revoke invite \(invite)?") }
-        let reply = try await control.call(InviteRevoke(invite: invite, dryRun: confirmation.dryRun, reason: confirmation.reason))
+        let reply = try await confirmation.perform("invite revoke", on: global.control) {
+            InviteRevoke(invite: invite, dryRun: $0, reason: confirmation.reason)
+        } question: {
+            "Revoke invite \($0.invite.id) for \($0.invite.user)?"
+        }
         try global.output.show(reply) { page in
             page.line("Invite \(reply.invite.id) for \(reply.invite.user) \(reply.dryRun ? "would be" : "was") revoked.")
         }

@@ -16,12 +16,17 @@ struct UserAddCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A reference to a picture, such as an https link.", valueName: "reference"))
     var avatar: String?
 
+    @Flag(name: .customLong("no-limits"), help: "Do not hold the user to rate limits: for bots and for measuring.")
+    var noLimits = false
+
     @OptionGroup var invite: InviteOptions
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
         let reply = try await global.control.call(
-            UserAdd(user: user, displayName: displayName, avatar: avatar, inviteLifetimeSeconds: invite.expires?.seconds))
+            UserAdd(
+                user: user, displayName: displayName, avatar: avatar, inviteLifetimeSeconds: invite.expires?.seconds,
+                noLimits: noLimits ? true : nil))
         let output = global.output
         let code = try invite.code(for: reply.invite, output)
         try output.show(reply) { page in

@@ -5,5 +5,8 @@ struct UserCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "user",
         abstract: "People with an account on this relay.",
-        subcommands: [UserAddCommand.self, UserListCommand.self, UserShowCommand.self, UserRemoveCommand.self])
+        subcommands: [
+            UserAddCommand.self, UserListCommand.self, UserShowCommand.self, UserSuspendCommand.self, UserResumeCommand.self,
+            UserRemoveCommand.self,
+        ])
 }

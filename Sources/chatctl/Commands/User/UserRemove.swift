@@ -14,13 +14,11 @@ struct UserRemoveCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        try confirmation.checkThatSomebodyCanAnswer("user remove")
-        let control = global.control
-        if !confirmation.dryRun, !confirmation.yes {
-            let plan = try await control.call(UserRemove(user: user, dryRun: true))
-            try confirmation.ask("Remove user \(plan.user) with \(Self.extent(plan))?")
+        let reply = try await confirmation.perform("user remove", on: global.control) {
+            UserRemove(user: user, dryRun: $0, reason: confirmation.reason)
+        } question: {
+            "Remove user \($0.user) with \(Self.extent($0))?"
         }
-        let reply = try await control.call(UserRemove(user: user, dryRun: confirmation.dryRun, reason: confirmation.reason))
         try global.output.show(reply) { page in
             page.line("User \(reply.user) \(reply.dryRun ? "would be" : "was") removed with \(Self.extent(reply)).")
         }

@@ -68,6 +68,7 @@ extension Routes {
     // MARK: Enrolment and tokens
 
     @Sendable func enrol(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try environment.limits.checkSignIn(from: context.address)
         let wire = try await request.decode(Relay_V1_EnrolRequest.self, maxBytes: Limits.restBodyBytes)
         let keys = DeviceKeySet(
             identityKey: Array(wire.keys.identityKey), agreementKey: Array(wire.keys.agreementKey),
@@ -83,6 +84,7 @@ extension Routes {
     }
 
     @Sendable func challenge(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try environment.limits.checkSignIn(from: context.address)
         let wire = try await request.decode(Relay_V1_ChallengeRequest.self, maxBytes: Limits.restBodyBytes)
         let challenge = environment.directory.challenge(for: try Checked.id(wire.deviceID, "device_id"))
         var reply = Relay_V1_ChallengeReply()
@@ -92,6 +94,7 @@ extension Routes {
     }
 
     @Sendable func token(_ request: Request, _ context: GatewayContext) async throws -> Response {
+        try environment.limits.checkSignIn(from: context.address)
         let wire = try await request.decode(Relay_V1_TokenRequest.self, maxBytes: Limits.restBodyBytes)
         let device: DeviceID = try Checked.id(wire.deviceID, "device_id")
         let token = try await directory { directory throws(DirectoryError) in

@@ -8,11 +8,16 @@ import RelayModel
 import RelayWire
 import SwiftProtobuf
 
-/// The context of a REST request: what Hummingbird needs, nothing of ours.
+/// The context of a REST request: what Hummingbird needs, and the address that limits count.
 struct GatewayContext: RequestContext {
     var coreContext: CoreRequestContextStorage
+    /// Where the request comes from; nil for what has no address.
+    let address: NetworkAddress?
 
-    init(source: ApplicationRequestContextSource) { coreContext = .init(source: source) }
+    init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        address = NetworkAddress(source.channel.remoteAddress)
+    }
 }
 
 extension Request {
@@ -72,13 +77,24 @@ extension Request {
         var headers = HTTPFields()
         headers[.contentType] = encoding.mediaType
         if self.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
-        if let retry = failure.retryAfter { headers[.retryAfter] = String(max(1, retry.components.seconds)) }
+        if let seconds = failure.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
         if let allow = failure.allow { headers[.allow] = allow }
         if failure.code == .upgradeRequired { headers[.upgrade] = "websocket" }
         if failure.code.httpStatus == 401 { headers[.wwwAuthenticate] = "Bearer" }
         // The reply to HEAD has no body, or the client would take it for the next reply.
         let body = method == .head ? ByteBuffer() : (try? encoding.encode(failure.wire)) ?? ByteBuffer()
         return Response(status: .init(code: failure.code.httpStatus), headers: headers, body: .init(byteBuffer: body))
+    }
+}
+
+/// Refuses what an address asks too often, before any of it is looked at.
+struct RequestLimit: RouterMiddleware {
+    typealias Context = GatewayContext
+    let limits: GatewayLimits
+
+    func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
+        try limits.checkRequest(from: context.address)
+        return try await next(request, context)
     }
 }
 

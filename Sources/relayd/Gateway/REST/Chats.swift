@@ -108,6 +108,7 @@ extension Routes {
         if wire.chatID == 0 { wire.chatID = id.rawValue }
         guard wire.chatID == id.rawValue else { throw WireFailure.malformed("chat_id is not the chat of the path") }
         let checked = try CheckedSend(wire, maxBodyBytes: environment.settings.maxBodyBytes)
+        try environment.limits.checkMessage(of: principal, from: context.address)
         let command = Send(
             user: principal.user, device: principal.device, chat: checked.chat, clientMessageID: checked.clientMessageID, body: checked.body,
             keys: checked.keys)

@@ -11,7 +11,7 @@ extension Routes {
     @Sendable func createGroup(_ request: Request, _ context: GatewayContext) async throws -> Response {
         let wire = try await request.decode(Relay_V1_GroupChange.self, maxBytes: environment.settings.maxJSONSendBytes)
         guard wire.action == .create else { throw WireFailure.malformed("action must be CREATE; other changes go to /v1/groups/{chatId}") }
-        return try await changeGroup(request, wire)
+        return try await changeGroup(request, wire, context)
     }
 
     @Sendable func changeGroup(_ request: Request, _ context: GatewayContext) async throws -> Response {
@@ -19,11 +19,12 @@ extension Routes {
         var wire = try await request.decode(Relay_V1_GroupChange.self, maxBytes: environment.settings.maxJSONSendBytes)
         if wire.chatID == 0 { wire.chatID = id.rawValue }
         guard wire.chatID == id.rawValue else { throw WireFailure.malformed("chat_id is not the chat of the path") }
-        return try await changeGroup(request, wire)
+        return try await changeGroup(request, wire, context)
     }
 
-    private func changeGroup(_ request: Request, _ wire: Relay_V1_GroupChange) async throws -> Response {
+    private func changeGroup(_ request: Request, _ wire: Relay_V1_GroupChange, _ context: GatewayContext) async throws -> Response {
         let principal = try principal(request)
+        try environment.limits.checkMessage(of: principal, from: context.address)
         let change = try CheckedGroupChange(wire, maxBodyBytes: environment.settings.maxBodyBytes)
         let command = ChangeGroup(
             user: principal.user, device: principal.device, chat: change.chat, clientMessageID: change.clientMessageID, action: change.action,
@@ -38,6 +39,7 @@ extension Routes {
         var wire = try await request.decode(Relay_V1_Delete.self, maxBytes: Limits.restBodyBytes)
         if wire.chatID == 0 { wire.chatID = id.rawValue }
         guard wire.chatID == id.rawValue else { throw WireFailure.malformed("chat_id is not the chat of the path") }
+        try environment.limits.checkMessage(of: principal, from: context.address)
         let delete = try CheckedDelete(wire)
         let command = Delete(
             user: principal.user, device: principal.device, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs,

@@ -15,6 +15,7 @@ struct Routes: Sendable {
     func router() -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
         router.add(middleware: FailureReplies())
+        router.add(middleware: RequestLimit(limits: environment.limits))
         add("/v1/connect", [.get: connect], to: router)
         add("/v1/info", [.get: info], to: router)
         add("/v1/assignment", [.get: assignment], to: router)

@@ -1,0 +1,26 @@
+/// Something that an operator should know about, found by the relay itself.
+package struct Alert: Sendable, Equatable {
+    package enum Kind: Sendable, Equatable {
+        /// A user's devices asked to send more messages within the window than a person does; what was refused counts too.
+        case overThreshold(user: UserID, messages: Int, window: Duration)
+
+        /// What kind of thing it is, without whom it is about: may stand in a log line.
+        package var className: String {
+            switch self {
+            case .overThreshold: "over_threshold"
+            }
+        }
+    }
+
+    package var at: Timestamp
+    package var kind: Kind
+    package init(at: Timestamp, kind: Kind) {
+        self.at = at
+        self.kind = kind
+    }
+}
+
+/// Takes alerts. Called on any thread, event loops included: note it and return.
+package protocol AlertSink: Sendable {
+    func raise(_ alert: Alert)
+}
