@@ -34,6 +34,8 @@ import RelayTestSupport
             let shares = names.map { $0 == HostileStreams.name ? 3 : 1 }
             var failed = 0
             for (name, share) in zip(names, shares) {
+                // Also into a file or a pipe: what was found so far is known before the end.
+                fflush(nil)
                 let time = Double(seconds) * Double(share) / Double(shares.reduce(0, +))
                 if name == HostileStreams.name {
                     let bound = streams.map { Bound.cases($0) } ?? .seconds(time)

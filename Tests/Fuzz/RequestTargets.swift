@@ -61,6 +61,12 @@ private enum RequestCase {
         return nil
     }
 
+    private struct Keys: Equatable {
+        var user: UInt64
+        var devices: [UInt64]
+        var keys: [[UInt8]]
+    }
+
     /// Where the gateway understood something else than the library. The library decides what the bytes mean; the gateway may refuse more.
     /// Every other decoder of the same bytes is compared here.
     static func difference(_ request: ClientRequest, _ frame: Relay_V1_ClientFrame?) -> String? {
@@ -75,11 +81,12 @@ private enum RequestCase {
         if case .invalid(let number, _) = request { return same(number, true) }
         if case .send(let number, let send) = request {
             let wire = frame.send
-            let keys = wire.keys.map { member in
-                "\(member.userID): \(member.devices.map { "\($0.deviceID) \(Array($0.key))" })"
-            }
+            let keys = wire.keys.map { Keys(user: $0.userID, devices: $0.devices.map(\.deviceID), keys: $0.devices.map { Array($0.key) }) }
             let read = send.keys.map { member in
-                "\(member.user): \(member.keys.devices.map { "\($0) \(Array(member.keys.key(for: $0)?.readableBytesView ?? ByteBufferView()))" })"
+                let devices = member.keys.devices
+                return Keys(
+                    user: member.user.rawValue, devices: devices.map(\.rawValue),
+                    keys: devices.map { device in member.keys.key(for: device).map { Array($0.readableBytesView) } ?? [] })
             }
             return same(
                 number,
