@@ -5,7 +5,7 @@ protocol FuzzTarget: SendableMetatype {
     /// Names the corpus's folder, too.
     static var name: String { get }
     init() throws
-    /// Valid inputs to begin with, the same on every run: name and bytes.
+    /// Inputs to begin with, valid ones and those that are nearly so, the same on every run: name and bytes.
     func corpus() throws -> [(name: String, bytes: [UInt8])]
     /// Gives the product one input.
     /// - Throws: ``Finding`` when it broke a promise. An input that is refused properly is none.

@@ -57,16 +57,16 @@ private enum WebSocketCase {
     }
 
     static func corpus(masked: Bool) -> [(name: String, bytes: [UInt8])] {
+        let mask: UInt8 = masked ? 0x80 : 0
+        let key: [UInt8] = masked ? [0x37, 0xfa, 0x21, 0x3d] : []
         func frame(_ opcode: UInt8, _ payload: [UInt8], final: Bool = true) -> [UInt8] {
             var bytes: [UInt8] = [(final ? 0x80 : 0) | opcode]
-            let mask: UInt8 = masked ? 0x80 : 0
             if payload.count < 126 {
                 bytes.append(mask | UInt8(payload.count))
             } else {
                 bytes += [mask | 126, UInt8(payload.count >> 8), UInt8(payload.count & 255)]
             }
             guard masked else { return bytes + payload }
-            let key: [UInt8] = [0x37, 0xfa, 0x21, 0x3d]
             return bytes + key + payload.enumerated().map { $1 ^ key[$0 & 3] }
         }
         func numbers(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0) } }
@@ -81,6 +81,16 @@ private enum WebSocketCase {
             ("close", frame(8, [0x03, 0xe8] + text) + frame(2, [1])), ("close-empty", frame(8, [])), ("close-code", frame(8, [0x0f, 0xa0])),
             ("at-the-limit", frame(2, numbers(150), final: false) + frame(0, numbers(150))),
             ("beyond-the-limit", frame(2, numbers(150), final: false) + frame(0, numbers(151))),
+            // Wrong by one.
+            ("length-wider-than-needed", [0x82, mask | 126, 0, 125] + key + numbers(125)),
+            ("length-far-wider-than-needed", [0x82, mask | 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff] + key),
+            ("length-negative", [0x82, mask | 127, 0x80, 0, 0, 0, 0, 0, 0, 1] + key),
+            ("control-too-long", frame(9, numbers(126))), ("control-unfinished", frame(9, [], final: false)),
+            ("text-cut-in-a-character", frame(1, Array(text.dropLast(1)))), ("text-surrogate", frame(1, [0xed, 0xa0, 0x80])),
+            ("text-overlong", frame(1, [0xc0, 0x80])), ("text-beyond-the-last-character", frame(1, [0xf4, 0x90, 0x80, 0x80])),
+            ("close-one-byte", frame(8, [3])), ("close-reason-cut", frame(8, [0x03, 0xe8] + text.dropLast(1))),
+            ("close-code-of-nobody", frame(8, [0x03, 0xed])), ("continuation-of-nothing", frame(0, [1])),
+            ("message-in-a-message", frame(2, [1], final: false) + frame(2, [1])),
         ]
     }
 }
