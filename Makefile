@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-tsan scenarios bench format lint clean
+.PHONY: help setup build release demo test test-tsan scenarios fuzz bench format lint clean
 
 # The test targets of the parts where threads and event loops meet.
 CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
@@ -40,6 +40,10 @@ test-tsan: setup ## the concurrent parts under the thread sanitizer, in a build 
 scenarios: build ## the scripts in Tests/Scenarios alone (SCENARIO=name for one of them)
 	@SCENARIO=$(SCENARIO) swift test --skip-build --disable-xctest --filter '^ScenarioTests\.' | tee .build/scenarios.log
 	@grep -E '^[0-9]+ passed, [0-9]+ failed$$' .build/scenarios.log | tail -n 1
+
+# Ten minutes; a debug build, so that an overflow is a crash. `make test` has a run of some seconds.
+fuzz: build ## wrong input for the parsers, the decoders and a running relayd (FUZZ_SECONDS=600, FUZZ_SEED=number repeats a run)
+	@.build/debug/relay-fuzz --seconds $(or $(FUZZ_SECONDS),600) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) --failures .build/fuzz
 
 bench: release ## a short set of measurements on a temporary relay (release build)
 	@Tests/Demo/bench.sh .build/release

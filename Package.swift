@@ -47,6 +47,11 @@ let package = Package(
     products: [
         .executable(name: "relayd", targets: ["relayd"]),
         .executable(name: "chatctl", targets: ["chatctl"]),
+        .executable(name: "relay-fuzz", targets: ["relay-fuzz"]),
+        .executable(name: "websocket-echo", targets: ["websocket-echo"]),
+        // Preloaded into relayd by tests.
+        .library(name: "AllocationCounter", type: .dynamic, targets: ["AllocationCounter"]),
+        .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
         .library(
             name: "Common",
             targets: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayClient"]),
@@ -158,11 +163,30 @@ let package = Package(
 
         // Across the modules. Support starts the real programs for the others.
         .target(
-            name: "RelayTestSupport", dependencies: ["RelayModel", "RelayControl", "RelayClient", nioPosix], path: "Tests/Support",
+            name: "RelayTestSupport",
+            dependencies: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", swiftProtobuf, nioPosix], path: "Tests/Support",
+            swiftSettings: strict),
+        .target(name: "AllocationCounter", path: "Tests/Preload/AllocationCounter"),
+        .target(name: "FaultInjection", path: "Tests/Preload/FaultInjection"),
+        .systemLibrary(name: "CMalloc", path: "Tests/Fuzz/CMalloc"),
+        .executableTarget(
+            name: "relay-fuzz",
+            dependencies: [
+                "CMalloc", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayGateway", "RelayTestSupport",
+                nioCore,
+                swiftProtobuf, argumentParser,
+            ], path: "Tests/Fuzz", exclude: ["CMalloc", "corpus"], swiftSettings: strict),
+        .executableTarget(
+            name: "websocket-echo", dependencies: ["RelayModel", "RelayHTTP", "RelayTLS", nioCore, nioPosix], path: "Tests/Echo",
             swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
         tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
-        tests("IntegrationTests", "Integration", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayCrypto", "RelayClient"]),
+        tests(
+            "IntegrationTests", "Integration",
+            [
+                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelaySQLite", "RelayStorage",
+                nioCore, swiftProtobuf,
+            ]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],
     swiftLanguageModes: [.v6]

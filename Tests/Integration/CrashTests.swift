@@ -27,14 +27,22 @@ import Testing
 
         let stop = Flag()
         let killed = try await withThrowingTaskGroup(of: Void.self) { group in
-            for conversation in conversations {
-                for side in 0...1 { group.addTask { try await conversation.write(from: side, until: stop) } }
+            // Whoever fails ends it for all: the others write until they are told to stop, and a run that waited for them would never report.
+            defer { stop.raise() }
+            func add(_ work: @escaping @Sendable () async throws -> Void) {
+                group.addTask {
+                    defer { stop.raise() }
+                    try await work()
+                }
             }
-            group.addTask { try await byHand.run(until: stop) }
+            for conversation in conversations {
+                for side in 0...1 { add { try await conversation.write(from: side, until: stop) } }
+            }
+            add { try await byHand.run(until: stop) }
             // The killer: after a random number of further answers, and a random moment more.
             var random = SeededGenerator(seed: seed)
             var kills = 0
-            while kills < Self.kills {
+            while kills < Self.kills, !stop.isRaised {
                 let wanted = checker.answeredCount + Int.random(in: 0...30, using: &random)
                 for conversation in conversations.prefix(1) { try await conversation.waitUntil(answered: wanted) }
                 // Not a wait for anything: the moment of the kill is meant to be arbitrary between two commits.

@@ -33,9 +33,9 @@ import Testing
         let (before, after, still) = try await blocking {
             // The first ones use up what lies free in the heap, and stay.
             var open = try devices.prefix(Self.warmUp).map { try $0.connect() }
-            let before = try Self.residentBytes(process)
+            let before = try ProcessMemory.residentBytes(process)
             open += try devices.dropFirst(Self.warmUp).map { try $0.connect() }
-            let after = try Self.residentBytes(process)
+            let after = try ProcessMemory.residentBytes(process)
             // All of them were there the whole time.
             for connection in open { try connection.ping() }
             return (before, after, open.count)
@@ -45,13 +45,6 @@ import Testing
         print("an idle connection takes \(each) bytes (\(before / 1024) KiB before, \(after / 1024) KiB after \(Self.measured) more)")
         #expect(each < Self.bound)
         #expect(await relay.terminate() == .exited(0))
-    }
-
-    /// Resident memory of a process, from proc(5)'s `statm`.
-    static func residentBytes(_ process: pid_t) throws -> Int {
-        let fields = try String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8).split(separator: " ")
-        guard fields.count > 1, let pages = Int(fields[1]) else { throw SupportFailure("/proc/\(process)/statm is not as expected") }
-        return pages * Int(sysconf(Int32(_SC_PAGESIZE)))
     }
 
     /// The soft limit of a shell is often 1,024.

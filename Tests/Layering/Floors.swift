@@ -14,7 +14,10 @@ struct Floors {
             "RelayMessageSending": 5,
             "RelayGateway": 6, "RelayControlServer": 6, "ChatctlCommands": 6,
             "relayd": 7, "chatctl": 7,
-            "RelayTestSupport": 8,
+            "RelayTestSupport": 8, "websocket-echo": 8,
+            "relay-fuzz": 9,
+            // Below everything, and of the tests: nothing of the product can use them.
+            "CMalloc": 0, "AllocationCounter": 0, "FaultInjection": 0,
         ],
         reserved: [
             "ArgumentParser": ["relayd", "ChatctlCommands"],

@@ -3,7 +3,9 @@ import Synchronization
 /// What a run promised and what came of it. Any number of sessions report from any thread; ``violations()`` judges at the end.
 ///
 /// The promises: what was answered with `sent` is delivered to every device that should get it; none twice; within a chat
-/// the sequence only rises and each sender's messages stay in the order in which they were written; a retry gets the first answer.
+/// the sequence only rises and each sender's messages stay in the order in which they were written; a retry gets the first answer;
+/// a place in a chat holds the same message for everybody. In a group, a member's devices get exactly what lies between the member's
+/// joining and leaving, both included, except what they sent themselves.
 package final class HistoryChecker: Sendable {
     /// One message as its sender named it.
     package struct Key: Hashable, Sendable, CustomStringConvertible {
@@ -36,6 +38,21 @@ package final class HistoryChecker: Sendable {
         var answers: [Key: Place] = [:]
         var deliveries: [String: [Delivery]] = [:]
         var violations: [String] = []
+        var groups: [UInt64: Group] = [:]
+        /// Devices by user.
+        var devices: [String: Set<String>] = [:]
+        /// The devices that sent messages to groups.
+        var groupSenders: [Key: String] = [:]
+    }
+
+    /// Who was in a group when: spans of places, one for each time that a user was a member.
+    private struct Group {
+        var spans: [String: [Span]] = [:]
+        struct Span { var joined: UInt64; var left: UInt64? }
+
+        func isMember(_ user: String, at place: UInt64) -> Bool {
+            (spans[user] ?? []).contains { $0.joined <= place && place <= $0.left ?? .max }
+        }
     }
     private let state = Mutex(State())
 
@@ -46,6 +63,34 @@ package final class HistoryChecker: Sendable {
         state.withLock {
             $0.texts[key] = text
             $0.expected[key] = devices
+        }
+    }
+
+    /// A device of a user who may become a member of groups. All of a user's devices exist before the user joins the first one.
+    package func owns(_ user: String, device: String) {
+        state.withLock { _ = $0.devices[user, default: []].insert(device) }
+    }
+
+    /// `device` hands over a message, or a change, to a group: those who are members at its place must get it.
+    package func wroteToGroup(_ key: Key, text: String, from device: String) {
+        state.withLock {
+            $0.texts[key] = text
+            $0.groupSenders[key] = device
+        }
+    }
+
+    /// `user` is a member from the change at `place` on.
+    package func joined(_ user: String, group: UInt64, at place: UInt64) {
+        state.withLock { $0.groups[group, default: Group()].spans[user, default: []].append(Group.Span(joined: place, left: nil)) }
+    }
+
+    /// The change at `place` is the last thing that `user` gets of the group.
+    package func left(_ user: String, group: UInt64, at place: UInt64) {
+        state.withLock { state in
+            guard let last = state.groups[group]?.spans[user]?.indices.last, state.groups[group]?.spans[user]?[last].left == nil else {
+                return state.violations.append("\(user) left group \(group) at place \(place) without being a member")
+            }
+            state.groups[group]?.spans[user]?[last].left = place
         }
     }
 
@@ -104,7 +149,45 @@ package final class HistoryChecker: Sendable {
                     found.append("\(device) never got \(key), which was answered with sent")
                 }
             }
+            let places = HistoryChecker.places(state, &found)
+            HistoryChecker.checkGroups(state, places, shown, &found)
             return found
+        }
+    }
+
+    /// What lies at each place of each chat, by the answers and by what the devices were shown.
+    private static func places(_ state: State, _ found: inout [String]) -> [UInt64: [UInt64: Key]] {
+        var places: [UInt64: [UInt64: Key]] = [:]
+        func note(_ key: Key, _ place: Place) {
+            if let other = places[place.chat]?[place.chatSeq], other != key {
+                found.append("\(place) is that of \(other) and that of \(key)")
+            } else {
+                places[place.chat, default: [:]][place.chatSeq] = key
+            }
+        }
+        for (key, place) in state.answers.sorted(by: { $0.value.messageID < $1.value.messageID }) { note(key, place) }
+        for (_, deliveries) in state.deliveries.sorted(by: { $0.key < $1.key }) {
+            for delivery in deliveries { note(delivery.key, delivery.place) }
+        }
+        return places
+    }
+
+    /// Everything that has a place in a group, answered or not, for exactly its members at that place.
+    private static func checkGroups(_ state: State, _ places: [UInt64: [UInt64: Key]], _ shown: [String: Set<Key>], _ found: inout [String]) {
+        for (chat, group) in state.groups {
+            for (user, devices) in state.devices {
+                for device in devices {
+                    for (place, key) in (places[chat] ?? [:]).sorted(by: { $0.key < $1.key }) {
+                        let has = shown[device]?.contains(key) == true
+                        let should = group.isMember(user, at: place) && state.groupSenders[key] != device
+                        if has, !group.isMember(user, at: place) {
+                            found.append("\(device) was shown \(key) at place \(place) of group \(chat), where \(user) was no member")
+                        } else if should, !has {
+                            found.append("\(device) never got \(key) at place \(place) of group \(chat), where \(user) was a member")
+                        }
+                    }
+                }
+            }
         }
     }
 }

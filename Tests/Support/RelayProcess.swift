@@ -8,6 +8,7 @@ package final class RelayProcess: Sendable {
     /// Written beside each run, when asked for: `--record-commands`.
     package let recordPath: String?
     private let configuration: String
+    private let environment: [String: String]
 
     private struct State {
         var running: Subprocess?
@@ -25,8 +26,14 @@ package final class RelayProcess: Sendable {
     ///   - limits: keys of the `[limits]` table.
     ///   - flags: more of them, that are true or false.
     ///   - recording: write every applied command to a file.
-    package init(limits: [String: Int] = [:], flags: [String: Bool] = [:], recording: Bool = false, logLevel: String = "debug") throws {
-        directory = try TemporaryDirectory()
+    ///   - environment: goes on top of the tests' own.
+    package init(
+        limits: [String: Int] = [:], flags: [String: Bool] = [:], recording: Bool = false, logLevel: String = "debug", directory: TemporaryDirectory? = nil,
+        environment: [String: String] = [:]
+    ) throws {
+        let directory = try directory ?? TemporaryDirectory()
+        self.directory = directory
+        self.environment = environment
         port = try FreePort.next()
         recordPath = recording ? directory.file("commands") : nil
         configuration = """
@@ -54,7 +61,7 @@ package final class RelayProcess: Sendable {
     /// Starts relayd and waits until it says that it is ready.
     package func start() async throws {
         let notify = try NotifySocket(path: directory.file("notify.sock"))
-        var environment = ProcessInfo.processInfo.environment
+        var environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         environment["NOTIFY_SOCKET"] = notify.path
         var arguments = ["--config", configurationPath]
         if let recordPath { arguments += ["--record-commands", recordPath] }
@@ -79,11 +86,27 @@ package final class RelayProcess: Sendable {
     /// SIGTERM: as systemd does it. Gives the exit status.
     @discardableResult package func terminate() async -> ExitStatus? { await stop(SIGTERM) }
 
+    /// Waits until it ends by itself; gives how.
+    package func ended() async -> ExitStatus? { await stop(nil) }
+
+    /// Ends every file at `bytes` from now on, as a quota does. Needs no rights: a program's own limit is lowered.
+    package func limitFileSize(to bytes: Int) async throws {
+        guard let processID else { throw SupportFailure("relayd is not running") }
+        let result = try await Subprocess.run("prlimit", ["--pid", "\(processID)", "--fsize=\(bytes):"])
+        guard result.status == .exited(0) else { throw SupportFailure("prlimit: \(result.standardError)") }
+    }
+
+    /// Bytes of resident memory, from proc(5)'s `statm`.
+    package func residentBytes() throws -> Int {
+        guard let processID else { throw SupportFailure("relayd is not running") }
+        return try ProcessMemory.residentBytes(processID)
+    }
+
     package var processID: pid_t? { state.withLock { $0.running?.processID } }
 
-    private func stop(_ signal: Int32) async -> ExitStatus? {
+    private func stop(_ signal: Int32?) async -> ExitStatus? {
         guard let process = state.withLock({ $0.running }) else { return nil }
-        process.send(signal)
+        if let signal { process.send(signal) }
         let status = await process.waitForExit()
         await process.standardError.waitForEnd()
         state.withLock {

@@ -32,6 +32,7 @@ package final class Subprocess: Sendable {
     ) throws {
         // One start at a time: a pipe closes on exec only from its second system call on, and a program that was started in
         // between would hold it open.
+        Subprocess.brokenPipesAreErrors
         let (pid, stdin, stdout, stderr) = try Subprocess.starting.withLock { _ in
             try Subprocess.spawn(program, arguments, environment)
         }
@@ -52,6 +53,10 @@ package final class Subprocess: Sendable {
             exit.reap(pid)
         }
     }
+
+    /// A program that ends before it has read its input must fail a write here, not end the tests by SIGPIPE without a word. NIO ignores the
+    /// signal only once it has opened a socket. Programs that are started get it as usual.
+    private static let brokenPipesAreErrors: Void = { _ = signal(SIGPIPE, SIG_IGN) }()
 
     fileprivate static let starting = Mutex(())
 

@@ -6,11 +6,12 @@ enum ProcessSetup {
     /// Below this, few clients fit besides the store's files; the unit file asks for far more.
     private static let descriptorsWanted = 4096
 
-    /// Files are private unless their mode is set on purpose; a closed connection is an error of a write, not a signal; SIGHUP waits
-    /// until the daemon can reload.
+    /// Files are private unless their mode is set on purpose; a closed connection and a file that may not grow are errors of a write, not
+    /// signals; SIGHUP waits until the daemon can reload.
     static func begin() {
         umask(0o077)
         signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         signal(SIGHUP, SIG_IGN)
     }
 

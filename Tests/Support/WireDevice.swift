@@ -1,29 +1,28 @@
 import Foundation
 import RelayCrypto
 import RelayModel
-import RelayTestSupport
 
 /// A device that speaks the protocol by hand, in JSON, as relay-protocol(7) describes it: no code of the client library.
 /// Blocks.
-struct WireDevice: Sendable {
-    let port: Int
-    let user: String
-    let id: String
-    let secrets: DeviceSecrets
-    private(set) var token: String
+package struct WireDevice: Sendable {
+    package let port: Int
+    package let user: String
+    package let id: String
+    package let secrets: DeviceSecrets
+    package private(set) var token: String
 
-    struct Enrolled: Decodable {
-        var userId: String
-        var deviceId: String
+    package struct Enrolled: Decodable {
+        package var userId: String
+        package var deviceId: String
     }
-    struct Challenge: Decodable { var challenge: Data }
-    struct Token: Decodable { var token: String }
+    package struct Challenge: Decodable { package var challenge: Data }
+    package struct Token: Decodable { package var token: String }
 
     /// Enrols with an invite code and signs in.
-    init(port: Int, code: String) throws { try self.init(port: port, code: code, over: RawConnection(port: port)) }
+    package init(port: Int, code: String) throws { try self.init(port: port, code: code, over: RawConnection(port: port)) }
 
     /// The same over a connection that is kept for more.
-    init(port: Int, code: String, over connection: RawConnection) throws {
+    package init(port: Int, code: String, over connection: RawConnection) throws {
         self.port = port
         secrets = DeviceSecrets.generate(SystemEntropy())
         let reply = try connection.json("POST", "/v1/enrol", WireDevice.enrolment(code, secrets))
@@ -35,7 +34,17 @@ struct WireDevice: Sendable {
         try signIn(over: connection)
     }
 
-    static func enrolment(_ code: String, _ secrets: DeviceSecrets, device: String = "test", signature: [UInt8]? = nil) -> String {
+    /// A device that the store knows already; signs in.
+    package init(port: Int, user: UserID, device: DeviceID, secrets: DeviceSecrets) throws {
+        self.port = port
+        self.user = user.description
+        self.id = device.description
+        self.secrets = secrets
+        token = ""
+        try signIn()
+    }
+
+    package static func enrolment(_ code: String, _ secrets: DeviceSecrets, device: String = "test", signature: [UInt8]? = nil) -> String {
         let keys = secrets.publicKeys
         func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
         return """
@@ -45,7 +54,7 @@ struct WireDevice: Sendable {
     }
 
     /// Gets a fresh token.
-    mutating func signIn() throws { try signIn(over: RawConnection(port: port)) }
+    package mutating func signIn() throws { try signIn(over: RawConnection(port: port)) }
 
     private mutating func signIn(over connection: RawConnection) throws {
         let asked = try connection.json("POST", "/v1/auth/challenge", "{\"deviceId\": \"\(id)\"}")
@@ -59,10 +68,10 @@ struct WireDevice: Sendable {
         token = try JSONDecoder().decode(Token.self, from: Data(reply.body)).token
     }
 
-    var authorization: [String: String] { ["Authorization": "Bearer \(token)"] }
+    package var authorization: [String: String] { ["Authorization": "Bearer \(token)"] }
 
     /// An upgraded connection that speaks `relay.v1.json`, caught up.
-    func connect() throws -> RawConnection {
+    package func connect() throws -> RawConnection {
         let connection = try RawConnection(port: port)
         let reply = try connection.upgrade(token: token)
         guard reply.status == 101 else { throw SupportFailure("the upgrade was answered with \(reply.status): \(reply.text)") }
@@ -73,10 +82,10 @@ struct WireDevice: Sendable {
 
 extension RawConnection {
     /// Sends one JSON frame.
-    @discardableResult func sendText(_ text: String) -> Bool { send(RawConnection.frame(opcode: 1, Array(text.utf8))) }
+    @discardableResult package func sendText(_ text: String) -> Bool { send(RawConnection.frame(opcode: 1, Array(text.utf8))) }
 
     /// Asks for a pong, and gets it: the connection is alive and in order.
-    func ping(_ number: Int = 1) throws {
+    package func ping(_ number: Int = 1) throws {
         sendText("{\"requestId\": \"\(number)\", \"ping\": {}}")
         _ = try readText(containing: "pong")
     }

@@ -1,14 +1,16 @@
 import Foundation
-import RelayTestSupport
 
 /// A plain TCP connection that says exactly the bytes it is given: for everything that a well-behaved client library would not do.
-/// Blocks; used inside `blocking`.
-final class RawConnection {
+/// Blocks; used inside `blocking`. One thread may send while another one reads.
+package final class RawConnection: @unchecked Sendable {
     private let descriptor: Int32
-    private var unread: [UInt8] = []
+    /// What the socket gave; everything before `taken` has been read.
+    private var received: [UInt8] = []
+    private var taken = 0
+    private var unread: ArraySlice<UInt8> { received[taken...] }
 
     /// - Parameter timeout: seconds after which a read gives up; a test that gets there has failed.
-    init(port: Int, timeout: Int = 30) throws {
+    package init(port: Int, timeout: Int = 30) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -18,7 +20,7 @@ final class RawConnection {
     }
 
     /// The same over a Unix socket.
-    init(socket path: String, timeout: Int = 30) throws {
+    package init(socket path: String, timeout: Int = 30) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -43,7 +45,7 @@ final class RawConnection {
     deinit { close(descriptor) }
 
     /// Gives false when the other side closed the connection already: that is an answer too.
-    @discardableResult func send(_ bytes: [UInt8]) -> Bool {
+    @discardableResult package func send(_ bytes: [UInt8]) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Foundation.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
@@ -54,19 +56,21 @@ final class RawConnection {
         return true
     }
 
-    @discardableResult func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+    @discardableResult package func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
     /// No more bytes will come from here.
-    func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+    package func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    enum Ending: Error { case closed, silent }
+    package enum Ending: Error { case closed, silent }
 
     private func fill() throws {
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count > 0 {
-                unread += buffer[..<count]
+                received.removeFirst(taken)
+                taken = 0
+                received += buffer[..<count]
                 return
             }
             if count == -1, errno == EINTR { continue }
@@ -75,42 +79,42 @@ final class RawConnection {
         }
     }
 
-    func read(_ count: Int) throws -> [UInt8] {
-        while unread.count < count { try fill() }
-        defer { unread.removeFirst(count) }
-        return Array(unread[..<count])
+    package func read(_ count: Int) throws -> [UInt8] {
+        while received.count - taken < count { try fill() }
+        defer { taken += count }
+        return Array(received[taken..<(taken + count)])
     }
 
     /// Reads until the other side closes; throws `silent` when it does not.
-    func readToEnd() throws -> [UInt8] {
+    package func readToEnd() throws -> [UInt8] {
         while true {
-            do { try fill() } catch Ending.closed { return unread }
+            do { try fill() } catch Ending.closed { return Array(unread) }
         }
     }
 
     // MARK: HTTP
 
-    struct Reply {
-        var status: Int
-        var headers: [String: String]
-        var body: [UInt8]
-        var text: String { String(decoding: body, as: UTF8.self) }
+    package struct Reply {
+        package var status: Int
+        package var headers: [String: String]
+        package var body: [UInt8]
+        package var text: String { String(decoding: body, as: UTF8.self) }
         /// The `code` of a typed error.
-        var errorCode: String? { (try? JSONDecoder().decode(TypedError.self, from: Data(body)))?.code }
+        package var errorCode: String? { (try? JSONDecoder().decode(TypedError.self, from: Data(body)))?.code }
     }
 
-    struct TypedError: Decodable {
-        var code: String
-        var message: String?
-        var hint: String?
+    package struct TypedError: Decodable {
+        package var code: String
+        package var message: String?
+        package var hint: String?
     }
 
-    func readReply() throws -> Reply {
+    package func readReply() throws -> Reply {
         let end = Array("\r\n\r\n".utf8)
         while unread.firstRange(of: end) == nil { try fill() }
-        let range = unread.firstRange(of: end) ?? 0..<0
-        let head = String(decoding: unread[..<range.lowerBound], as: UTF8.self)
-        unread.removeFirst(range.upperBound)
+        let range = unread.firstRange(of: end) ?? taken..<taken
+        let head = String(decoding: received[taken..<range.lowerBound], as: UTF8.self)
+        taken = range.upperBound
         let lines = head.split(separator: "\r\n")
         guard let status = lines.first?.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
             throw SupportFailure("no status line: \(head)")
@@ -125,7 +129,7 @@ final class RawConnection {
         return Reply(status: status, headers: headers, body: body)
     }
 
-    func request(_ method: String, _ path: String, headers: [String: String] = [:], body: [UInt8]? = nil) throws -> Reply {
+    package func request(_ method: String, _ path: String, headers: [String: String] = [:], body: [UInt8]? = nil) throws -> Reply {
         var head = "\(method) \(path) HTTP/1.1\r\nHost: relay\r\n"
         for (name, value) in headers { head += "\(name): \(value)\r\n" }
         if let body { head += "Content-Length: \(body.count)\r\n" }
@@ -133,14 +137,14 @@ final class RawConnection {
         return try readReply()
     }
 
-    func json(_ method: String, _ path: String, _ body: String, headers: [String: String] = [:]) throws -> Reply {
+    package func json(_ method: String, _ path: String, _ body: String, headers: [String: String] = [:]) throws -> Reply {
         try request(method, path, headers: headers.merging(["Content-Type": "application/json"]) { first, _ in first }, body: Array(body.utf8))
     }
 
     // MARK: WebSocket
 
     /// Asks for `/v1/connect`; the reply is 101 when it worked.
-    func upgrade(token: String, path: String = "/v1/connect", subprotocol: String = "relay.v1.json", version: String = "13") throws -> Reply {
+    package func upgrade(token: String, path: String = "/v1/connect", subprotocol: String = "relay.v1.json", version: String = "13") throws -> Reply {
         try request(
             "GET", path,
             headers: [
@@ -150,9 +154,11 @@ final class RawConnection {
     }
 
     /// One frame as a client sends it (RFC 6455, section 5.2).
-    static func frame(opcode: UInt8, _ payload: [UInt8], final: Bool = true, masked: Bool = true, reserved: UInt8 = 0, claimedLength: Int? = nil)
-        -> [UInt8]
-    {
+    /// - Parameter key: a key of zeros leaves the payload as it is, which saves the time of masking it here.
+    package static func frame(
+        opcode: UInt8, _ payload: [UInt8], final: Bool = true, masked: Bool = true, reserved: UInt8 = 0, claimedLength: Int? = nil,
+        key: [UInt8] = [0x37, 0xfa, 0x21, 0x3d]
+    ) -> [UInt8] {
         let length = claimedLength ?? payload.count
         var bytes: [UInt8] = [(final ? 0x80 : 0) | reserved << 4 | opcode]
         let mask: UInt8 = masked ? 0x80 : 0
@@ -165,18 +171,18 @@ final class RawConnection {
             bytes += (0..<8).reversed().map { UInt8(truncatingIfNeeded: length >> ($0 * 8)) }
         }
         guard masked else { return bytes + payload }
-        let key: [UInt8] = [0x37, 0xfa, 0x21, 0x3d]
+        if key == [0, 0, 0, 0] { return bytes + key + payload }
         return bytes + key + payload.enumerated().map { $1 ^ key[$0 % 4] }
     }
 
-    struct Frame {
-        var opcode: UInt8
-        var payload: [UInt8]
-        var text: String { String(decoding: payload, as: UTF8.self) }
-        var closeCode: UInt16? { opcode == 8 && payload.count >= 2 ? UInt16(payload[0]) << 8 | UInt16(payload[1]) : nil }
+    package struct Frame {
+        package var opcode: UInt8
+        package var payload: [UInt8]
+        package var text: String { String(decoding: payload, as: UTF8.self) }
+        package var closeCode: UInt16? { opcode == 8 && payload.count >= 2 ? UInt16(payload[0]) << 8 | UInt16(payload[1]) : nil }
     }
 
-    func readFrame() throws -> Frame {
+    package func readFrame() throws -> Frame {
         let head = try read(2)
         var length = Int(head[1] & 0x7f)
         if length == 126 {
@@ -188,7 +194,7 @@ final class RawConnection {
     }
 
     /// Reads on until the close frame and gives its code; nil when the connection ended without one.
-    func readCloseCode() throws -> UInt16? {
+    package func readCloseCode() throws -> UInt16? {
         do {
             while true {
                 let frame = try readFrame()
@@ -200,7 +206,7 @@ final class RawConnection {
     }
 
     /// Reads on until a text frame that contains `text`.
-    func readText(containing text: String) throws -> String {
+    package func readText(containing text: String) throws -> String {
         while true {
             let frame = try readFrame()
             if frame.opcode == 8 { throw SupportFailure("closed with \(frame.closeCode.map(String.init) ?? "no code") instead of “\(text)”") }

@@ -1,0 +1,88 @@
+#define _GNU_SOURCE
+#include "FaultInjection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static _Atomic int64_t *slots;
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv("FAULT_INJECTION");
+    if (path == NULL) return;
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0) return;
+    void *mapped = mmap(NULL, FAULT_SLOTS * sizeof(int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    close(file);
+    if (mapped != MAP_FAILED) slots = mapped;
+}
+
+static bool ends_with(const char *text, size_t length, const char *end) {
+    size_t wanted = strlen(end);
+    return length >= wanted && memcmp(text + length - wanted, end, wanted) == 0;
+}
+
+static bool fits(int file, int64_t wanted) {
+    char link[64];
+    char path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path);
+    if (length <= 0) return false;
+    bool log = ends_with(path, (size_t)length, ".db-wal");
+    bool database = ends_with(path, (size_t)length, ".db");
+    return wanted == FAULT_LOG ? log : wanted == FAULT_DATABASE ? database : log || database;
+}
+
+// The error that the call must report; 0: let it pass.
+static int strikes(int file, enum fault_operation operation) {
+    if (slots == NULL) return 0;
+    int64_t action = atomic_load(&slots[FAULT_ACTION]);
+    if (action == FAULT_NONE) return 0;
+    int64_t wanted = atomic_load(&slots[FAULT_OPERATION]);
+    if (wanted != FAULT_ANY_OPERATION && wanted != operation) return 0;
+    if (!fits(file, atomic_load(&slots[FAULT_FILE]))) return 0;
+    atomic_fetch_add(&slots[FAULT_SEEN], 1);
+    if (action == FAULT_COUNT) return 0;
+    int64_t left = atomic_fetch_sub(&slots[FAULT_COUNTDOWN], 1);
+    if (left > 0) return 0;
+    if (action == FAULT_FAIL_ONCE && left < 0) return 0;
+    atomic_fetch_add(&slots[FAULT_STRUCK], 1);
+    switch (action) {
+    case FAULT_FAIL_ONCE: return EIO;
+    case FAULT_FULL: return ENOSPC;
+    case FAULT_KILL: kill(getpid(), SIGKILL); return EIO;
+    default: return 0;
+    }
+}
+
+static int flushed(int file, long call) {
+    int error = strikes(file, FAULT_FLUSH);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return (int)syscall(call, file);
+}
+
+int fsync(int file) { return flushed(file, SYS_fsync); }
+int fdatasync(int file) { return flushed(file, SYS_fdatasync); }
+
+ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t offset) {
+    int error = strikes(file, FAULT_WRITE);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, file, bytes, count, offset);
+}
+
+ssize_t pwrite(int file, const void *bytes, size_t count, off_t offset) { return pwrite64(file, bytes, count, offset); }
