@@ -15,6 +15,7 @@ extension ClientState {
 
     /// Queues anything: a message without `command`; for a chat, for the group that another entry makes, or for a user's chat without `target`.
     func enqueue(_ text: String, to recipient: String, writtenAt: Timestamp, target: GroupTarget?, command: OutboxCommand?) throws -> Int64 {
+        let target = try target.map { try settled($0) }
         let encoded = try command.map { String(decoding: try JSONEncoder().encode($0), as: UTF8.self) }
         try run("INSERT INTO outbox (recipient, text, written_at, target, follows, command) VALUES (?, ?, ?, ?, ?, ?)") {
             $0.bind(1, recipient)
@@ -30,6 +31,13 @@ extension ClientState {
             $0.bind(6, encoded)
         }
         return try database.integer("SELECT last_insert_rowid()") ?? 0
+    }
+
+    /// A group that was still in the outbox when it was looked for may have been made since.
+    private func settled(_ target: GroupTarget) throws -> GroupTarget {
+        guard case .unborn(let id) = target, try outboxEntry(id) == nil else { return target }
+        if let place = try place(of: id) { return .chat(place.chat) }
+        throw ClientError.request("the group was not made", hint: "`chatctl client outbox` says why")
     }
 
     private static let outboxColumns = "SELECT id, recipient, text, written_at, chat_id, client_message_id, target, follows, command FROM outbox"

@@ -91,6 +91,29 @@ import Testing
         #expect(try state.gaps(in: team) == [2...4])
     }
 
+    /// As large as a group may be: everybody's devices in the order that the relay wants, and a change costs its own size.
+    @Test func aThousandMembersWithFiveDevices() throws {
+        try state.transaction {
+            for user in UInt64(1)...1000 {
+                let devices = (1...UInt64(5)).map { number in
+                    KnownDevice(
+                        id: DeviceID(user * 10 + 6 - number), user: UserID(user), name: "phone", identityKey: [UInt8](repeating: 1, count: 32),
+                        agreementKey: [UInt8](repeating: 2, count: 32), active: true)
+                }
+                try state.store(user: UserID(user), name: "user\(user)", displayName: "", devices: devices)
+            }
+            let members = (1...UInt64(1000)).reversed().map { (user: UserID($0), role: $0 == 1 ? GroupRole.owner : .member) }
+            try state.storeGroup(team, members: members, at: 1, joined: 1, left: 0)
+        }
+        func recipients() throws -> [KnownDevice] { try state.transaction { try state.recipients(in: team) } }
+        let all = try recipients()
+        #expect(all.count == 5000)
+        #expect(zip(all, all.dropFirst()).allSatisfy { ($0.user, $0.id) < ($1.user, $1.id) })
+        for user in UInt64(2)...101 { try apply(change(.remove, [user]), at: user, by: 1) }
+        #expect(try recipients().count == 4500)
+        #expect(try state.group(team)?.memberCount == 900)
+    }
+
     @Test func titlesAreFoundOrAmbiguous() throws {
         try apply(change(.create, [1]), at: 1)
         try apply(change(.rename, []), at: 2, title: "team")
@@ -149,6 +172,9 @@ import Testing
         #expect(try state.stage(of: group) == .sent)
         #expect(try state.stage(of: title) == .queued && state.stage(of: message) == .queued)
         #expect(try state.findGroup("team") == .chat(team))
+        // Somebody who looked before the answer came means the same group.
+        let late = try state.transaction { try state.enqueue("late", to: "team", writtenAt: now, target: .unborn(group), command: nil) }
+        #expect(try state.outbox().first { $0.id == late }?.target == team)
     }
 
     @Test func withoutTheGroupNothingFollows() throws {
@@ -160,6 +186,9 @@ import Testing
         }
         #expect(dead.map(\.code) == ["user_unknown", "group_not_created"])
         #expect(try state.outboxCount() == 0)
+        #expect(throws: ClientError.self) {
+            try state.transaction { try state.enqueue("x", to: "team", writtenAt: now, target: .unborn(dead[0].id), command: nil) }
+        }
         // Tried again, they belong together again.
         #expect(try state.retryDeadLetters() == 2)
         let waiting = try state.outbox()

@@ -55,12 +55,13 @@ final class ScenarioRun {
         await relay?.kill()
     }
 
-    /// What holds at the end of every scenario: nobody was shown anything twice or out of order; the relay stops cleanly; and the commands
-    /// that it applied, applied again to an empty store, give the same tables.
+    /// What holds at the end of every scenario: nobody was shown anything twice or out of order; all devices have the same in the same places; what was
+    /// deleted is in no file; the relay stops cleanly; and the commands that it applied, applied again to an empty store, give the same tables.
     private func finish() async throws {
         for device in devices.values { try await device.close() }
         var violations = devices.values.flatMap { $0.violations() }
         for (name, texts) in lost { violations += try traces(of: texts, of: name) }
+        violations += try disagreements()
         guard let relay else { return }
         if relayRuns {
             let status = await relay.terminate()
@@ -79,6 +80,30 @@ final class ScenarioRun {
         for (table, rows) in original where replayed[table] != rows {
             throw SupportFailure("the table \(table) differs when the \(count) recorded commands are applied to an empty store")
         }
+    }
+
+    /// Places of chats that two devices have filled differently.
+    private func disagreements() throws -> [String] {
+        struct Place: Hashable {
+            var chat: ChatID
+            var seq: UInt64
+        }
+        var known: [Place: (message: MessageID, text: String?, device: DeviceName)] = [:]
+        var found: [String] = []
+        for (name, device) in devices.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+            for entry in try ClientState.inspect(device.directory).0.history() {
+                let place = Place(chat: entry.chat, seq: entry.chatSeq)
+                guard let other = known[place] else {
+                    known[place] = (entry.message, entry.text, name)
+                    continue
+                }
+                if other.message != entry.message || (other.text != nil && entry.text != nil && other.text != entry.text) {
+                    found.append("\(name) and \(other.device) have something else at place \(entry.chatSeq) of chat \(entry.chat)")
+                }
+                if other.text == nil { known[place] = (entry.message, entry.text, name) }
+            }
+        }
+        return found
     }
 
     // MARK: Sentences
