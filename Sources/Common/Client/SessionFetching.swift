@@ -13,7 +13,7 @@ extension Session {
             var done = 0
             for envelope in current.envelopes {
                 if let lookup = try missing(for: envelope, state) {
-                    if effects.lookup == nil { effects.lookup = lookup }
+                    effects.lookup = lookup
                     break
                 }
                 try store(envelope, mailboxSeq: nil, state, &effects)
@@ -35,7 +35,7 @@ extension Session {
         guard let (chat, announced) = behind.min(by: { $0.key < $1.key }) else { return }
         let lookup = Lookup.chat(chat, at: 0)
         if try !state.knowsChat(chat), !lookedUp.contains(lookup) {
-            if effects.lookup == nil { effects.lookup = lookup }
+            effects.lookup = lookup
             return
         }
         fetch = Fetch(chat: chat, announced: announced)

@@ -17,7 +17,7 @@ extension Session {
             // What was announced in this chat comes before it.
             if behind[ChatID(envelope.chatID)] != nil { break }
             if let lookup = try missing(for: envelope, state) {
-                effects.lookup = lookup
+                if effects.lookup == nil { effects.lookup = lookup }
                 break
             }
             try store(envelope, mailboxSeq: envelope.mailboxSeq, state, &effects)

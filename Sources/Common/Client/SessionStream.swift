@@ -64,8 +64,9 @@ extension Session {
         do throws(ClientError) {
             try state.transaction {
                 for frame in frames { try apply(frame, state, &effects) }
-                try storeWaiting(state, &effects)
+                // Envelopes may wait for what is fetched.
                 try storeFetched(state, &effects)
+                try storeWaiting(state, &effects)
                 try seal(state, &effects)
             }
         } catch {
