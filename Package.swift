@@ -139,7 +139,8 @@ let package = Package(
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-        tests("RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel"]),
+        tests(
+            "RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayWire", swiftProtobuf]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),

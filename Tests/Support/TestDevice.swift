@@ -12,8 +12,14 @@ package final class TestDevice: Sendable {
         package var unreadable: [HistoryEntry] = []
         package var answers: [(id: Int64, place: SentPlace)] = []
         package var dead: [DeadLetter] = []
+        /// Changes of groups that others made.
+        package var changes: [HistoryEntry] = []
+        /// Messages that were deleted on other devices.
+        package var deletions: [(chat: ChatID, seqs: [UInt64], forEveryone: Bool)] = []
         package var connections = 0
         package var ended: ClientError?
+        /// What went wrong without ending the session.
+        package var failures: [ClientError] = []
     }
 
     private struct State {
@@ -30,7 +36,7 @@ package final class TestDevice: Sendable {
     /// `alice.phone`.
     package let name: String
     package let account: Account
-    private let directory: StateDirectory
+    package let directory: StateDirectory
     private let state = Mutex(State())
 
     /// Enrols with an invite link and opens a session, offline.
@@ -89,6 +95,9 @@ package final class TestDevice: Sendable {
             case .dead(let letter): state.log.dead.append(letter)
             case .connected: state.log.connections += 1
             case .ended(let error): state.log.ended = error
+            case .changed(let entry): state.log.changes.append(entry)
+            case .deleted(let chat, let seqs, let forEveryone, _): state.log.deletions.append((chat, seqs, forEveryone))
+            case .logNotEmptied(let error): state.log.failures.append(error)
             case .caughtUp, .receipt, .disconnected: break
             }
             let log = state.log
@@ -136,18 +145,21 @@ package final class TestDevice: Sendable {
         var found: [String] = []
         var seen = Set<MessageID>()
         var lastInChat: [ChatID: UInt64] = [:]
-        var lastOfSender: [DeviceID: UInt64] = [:]
+        /// Within a chat: what is fetched of one chat comes when it comes.
+        var lastOfSender: [String: UInt64] = [:]
+        for failure in log.failures { found.append("\(name): \(failure)") }
         for entry in log.received {
             let what = entry.text ?? "message \(entry.message)"
             if !seen.insert(entry.message).inserted { found.append("\(name) was shown “\(what)” twice") }
             if let last = lastInChat[entry.chat], entry.chatSeq <= last {
                 found.append("\(name) was shown “\(what)” at place \(entry.chatSeq), behind \(last)")
             }
-            if let last = lastOfSender[entry.senderDevice], entry.clientMessageID <= last {
+            let sender = "\(entry.chat)/\(entry.senderDevice)"
+            if let last = lastOfSender[sender], entry.clientMessageID <= last {
                 found.append("\(name) was shown “\(what)” (#\(entry.clientMessageID)) behind #\(last) of the same device")
             }
             lastInChat[entry.chat] = entry.chatSeq
-            lastOfSender[entry.senderDevice] = entry.clientMessageID
+            lastOfSender[sender] = entry.clientMessageID
         }
         // Identifiers rise with time: what was sent before the device was enrolled has no key for it.
         for entry in log.unreadable where entry.message.rawValue > account.device.rawValue {

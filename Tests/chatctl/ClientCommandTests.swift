@@ -47,7 +47,8 @@ import Testing
             (.outboxFull(limit: 1), 75), (.refused(Refusal(code: "overloaded")), 75), (.refused(Refusal(code: "recipient_gone")), 1),
             (.revoked(""), 77),
             (.replaced, 1), (.notEnrolled(path: "x"), 78), (.alreadyEnrolled(path: "x"), 78), (.state(path: "x", problem: "y", hint: "z"), 78),
-            (.store("x"), 1),
+            (.store("x"), 1), (.groupUnknown("x"), 1), (.chatUnknown("x"), 1), (.ambiguousGroup(title: "x", [ChatID(1), ChatID(2)]), 64),
+            (.request("x", hint: nil), 64), (.refused(Refusal(code: "rate_limited")), 75),
         ])
     func exitStatus(error: ClientError, status: Int) {
         let translated = ControlError(error)
@@ -58,7 +59,12 @@ import Testing
 
     @Test func aDirectoryWithoutADeviceExitsWith78() async throws {
         let directory = try TemporaryDirectory()
-        for verb in [["listen"], ["history"], ["status"], ["outbox"], ["send", "--to", "bob", "text"]] {
+        for verb in [
+            ["listen"], ["history"], ["status"], ["outbox"], ["send", "--to", "bob", "text"], ["send", "--group", "team", "text"],
+            ["delete", "3", "--chat", "bob"], ["group", "create", "team", "--with", "bob"], ["group", "add", "team", "bob"],
+            ["group", "leave", "team"],
+            ["group", "list"], ["group", "show", "team"], ["status", "--message", "3", "--chat", "bob"],
+        ] {
             let result = try await chatctl.run(["client"] + verb + ["--state", directory.file("none")])
             #expect(result.status == .exited(78), "\(verb)")
             #expect(result.standardError.contains("chatctl: hint: enrol first"), "\(verb)")
@@ -69,7 +75,10 @@ import Testing
         ["client", "send", "--state", "x", "text"], ["client", "send", "--state", "x", "--to", "b", "text", "--file", "f"],
         ["client", "send", "--state", "x", "--to", "b", "--wait", "ever", "t"], ["client", "listen", "--state", "x", "--count", "0"],
         ["client", "listen", "--state", "x", "--timeout", "0"], ["client", "history", "--state", "x", "--raw", "--json"], ["client", "status"],
-        ["client", "enrol", "--state", "x", "--device", "d"],
+        ["client", "enrol", "--state", "x", "--device", "d"], ["client", "send", "--state", "x", "--to", "b", "--group", "g", "t"],
+        ["client", "delete", "--state", "x", "--chat", "c"], ["client", "delete", "--state", "x", "--chat", "c", "0"],
+        ["client", "delete", "--state", "x", "3"], ["client", "status", "--state", "x", "--message", "3"],
+        ["client", "group", "role", "--state", "x", "team", "king", "bob"], ["client", "group", "create", "--state", "x", "team"],
     ])
     func usage(arguments: [String]) async throws {
         let result = try await chatctl.run(arguments)

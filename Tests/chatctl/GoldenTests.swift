@@ -5,6 +5,7 @@ import RelayTestSupport
 import Testing
 
 @testable import ChatctlCommands
+@testable import RelayClient
 
 /// What chatctl prints for fixed replies, byte for byte. `UPDATE_GOLDEN=1` writes the files anew: look at the difference before you commit it.
 @Suite struct GoldenTests {
@@ -75,6 +76,56 @@ import Testing
     @Test func deviceShow() throws { try check("device-show", Self.evil) { $0.device(Self.evil) } }
     @Test func auditList() throws { try check("audit-list", Self.audit) { $0.audit(Self.audit.entries) } }
     @Test func statusPage() throws { try check("status", Self.status) { $0.status(Self.status) } }
+
+    // MARK: The client
+
+    private static let team = ChatID(382_364_223_419_712_000)
+
+    private static func entry(_ seq: UInt64, _ kind: HistoryEntry.Kind, text: String? = nil, problem: String? = nil) -> HistoryEntry {
+        HistoryEntry(
+            chat: team, chatSeq: seq, message: MessageID(382_364_223_419_713_000 + seq), senderUser: UserID(382_364_223_419_711_488),
+            senderDevice: phone.id, clientMessageID: seq, sentAt: now, writtenAt: kind == .message ? now : nil, text: text, problem: problem,
+            senderName: "alice", with: "the crew", kind: kind, inGroup: true)
+    }
+
+    private static func change(_ action: GroupAction, _ names: [String], _ role: GroupRole? = nil) -> HistoryEntry.Kind {
+        var record = GroupChangeRecord(action: action, users: names.indices.map { UserID(UInt64($0) + 1) }, role: role)
+        record.names = names
+        return .change(record)
+    }
+
+    @Test func clientHistory() throws {
+        let entries = [
+            Self.entry(1, Self.change(.create, ["bob", "carol"])), Self.entry(2, Self.change(.rename, []), text: "the crew"),
+            Self.entry(3, .message, text: "hello"), Self.entry(4, .deleted(forEveryone: true)), Self.entry(5, .deletion([4])),
+            Self.entry(6, Self.change(.setRole, ["bob"], .admin)), Self.entry(10, .message, problem: "the seal is broken"),
+        ]
+        let gaps = [
+            GapRecord(chat: Self.team, places: 7...8, gone: true), GapRecord(chat: Self.team, places: 9...9, gone: false),
+        ]
+        let report = ClientHistoryCommand.Report(messages: entries.map { MessageReport($0) }, gaps: gaps.map { GapReport($0) })
+        try check("client-history", report) { $0.history(entries, gaps: gaps) }
+    }
+
+    @Test func clientGroups() throws {
+        let groups = [
+            GroupReport(GroupRecord(chat: Self.team, title: "the crew", role: .owner, memberCount: 1000, joinedSeq: 1, leftSeq: 0)),
+            GroupReport(GroupRecord(chat: ChatID(382_364_223_419_712_001), title: nil, role: nil, memberCount: 2, joinedSeq: 1, leftSeq: 9)),
+        ]
+        try check("client-group-list", ClientGroupListCommand.Report(groups: groups)) { $0.groups(groups) }
+        let detail = GroupDetailReport(
+            group: groups[0],
+            members: [.init(user: UserID(1), name: "alice", role: "owner"), .init(user: UserID(2), name: nil, role: "member")])
+        try check("client-group-show", detail) { $0.group(detail) }
+    }
+
+    @Test func clientChanges() throws {
+        let letter = DeadLetter(
+            id: 7, recipient: "the crew", text: "", writtenAt: Self.now, code: "not_permitted", reason: "only an admin may do that",
+            command: .add(users: ["dave"]))
+        let outcome = ChangeOutcome(to: "the crew", messages: 1, reached: "sent", dead: [DeadLetterReport(letter)], chat: Self.team)
+        try check("client-change", outcome) { $0.line("dave added to the crew.", .good) }
+    }
 
     @Test func streamsAreOneValueALine() throws {
         let output = Output(json: true, color: false, terminal: false, now: Self.now)

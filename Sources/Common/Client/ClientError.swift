@@ -12,6 +12,14 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case link(String)
     /// The text cannot be a user's name.
     case userName(String)
+    /// No group of this title or number is known here.
+    case groupUnknown(String)
+    /// No chat of this name, title or number is known here.
+    case chatUnknown(String)
+    /// The title names several chats.
+    case ambiguousGroup(title: String, [ChatID])
+    /// What was asked for makes no sense; the texts say what and what to do.
+    case request(String, hint: String?)
     /// The relay cannot be reached, or its connection broke.
     case unreachable(String)
     /// What answers does not follow relay-protocol(7).
@@ -38,6 +46,10 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .alreadyEnrolled(let path): "\(path) holds an enrolled device already"
         case .link(let why): "this is not an invite link: \(why)"
         case .userName(let why): why
+        case .groupUnknown(let text): "this device knows no group “\(text)”"
+        case .chatUnknown(let text): "this device knows no chat “\(text)”"
+        case .ambiguousGroup(let title, let chats): "“\(title)” is the name of several chats: \(chats.map(\.description).joined(separator: ", "))"
+        case .request(let problem, _): problem
         case .unreachable(let why): "the relay cannot be reached: \(why)"
         case .protocolViolation(let why): "the relay's answer does not follow the protocol: \(why)"
         case .refused(let refusal): refusal.message.isEmpty ? "the relay refused: \(refusal.code)" : "\(refusal.message) (\(refusal.code))"
@@ -59,6 +71,10 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .alreadyEnrolled: "name another directory: one device, one directory"
         case .link: "it looks like http://host:port/enrol#CODE; `chatctl invite create` prints one"
         case .userName: nil
+        case .groupUnknown: "`chatctl client group list` lists the groups; a new member knows one once `chatctl client listen` has received it"
+        case .chatUnknown: "`chatctl client status` lists the chats"
+        case .ambiguousGroup: "give the number instead"
+        case .request(_, let hint): hint
         case .unreachable: "is relayd running, and is the address right?"
         case .protocolViolation: "is it relayd, of a version that this client knows?"
         case .refused(let refusal): refusal.hint.isEmpty ? nil : refusal.hint

@@ -65,6 +65,8 @@ package final class ClientState {
         do {
             database = try Database(path: directory.databasePath, access: access)
             if access == .readWriteCreate {
+                // What is deleted is overwritten, in the outbox too.
+                try database.execute("PRAGMA secure_delete=ON")
                 try StateSchema.migrate(database, path: directory.databasePath)
             } else if try database.integer("PRAGMA user_version") != Int64(StateSchema.migrations.count) {
                 throw ClientError.state(
@@ -76,6 +78,9 @@ package final class ClientState {
             throw .store("\(error)")
         }
     }
+
+    /// Empties the write-ahead log, so that nothing that was deleted is left in it. While another process looks, the log stays until it has looked.
+    package func emptyLog() throws(ClientError) { try storing { try database.execute("PRAGMA wal_checkpoint(TRUNCATE)") } }
 
     // MARK: Transactions
 

@@ -130,6 +130,10 @@ package struct RelayAPI: Sendable {
         return try await call(.GET, path, token: token)
     }
 
+    package func receipts(in chat: ChatID, token: String) async throws(ClientError) -> Relay_V1_Receipts {
+        try await call(.GET, "/v1/chats/\(chat)/receipts", token: token)
+    }
+
     package func status(of clientMessageID: UInt64, in chat: ChatID, token: String) async throws(ClientError) -> Relay_V1_MessageStatus {
         try await call(.GET, "/v1/chats/\(chat)/messages/\(clientMessageID)/status", token: token)
     }

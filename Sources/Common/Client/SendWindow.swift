@@ -103,6 +103,9 @@ package struct SendWindow: Sendable {
         refused.keys.filter { chat in !inFlight.contains { $0.chat == chat } }.sorted()
     }
 
+    /// A chat's messages that would be sealed anew, in the order in which they were written.
+    package func held(_ chat: ChatID) -> [Sealed] { ((refused[chat] ?? []) + ready.filter { $0.chat == chat }).sorted { $0.row < $1.row } }
+
     /// Takes a chat's held messages out, in the order in which they were written.
     package mutating func takeForResealing(_ chat: ChatID) -> [Sealed] {
         var held = refused.removeValue(forKey: chat) ?? []

@@ -57,6 +57,10 @@ package actor Session {
     /// Chats whose devices changed since they were last fetched.
     var staleChats: Set<ChatID> = []
     var knownRecipients: [ChatID: [KnownDevice]] = [:]
+    /// Who a name stands for in changes of groups, as the relay said in this session.
+    var resolvedUsers: [String: UserID] = [:]
+    /// Groups whose members are not known as they are now: fetched when there is time.
+    var refreshes: Set<ChatID> = []
     /// Chats in which a device's keys cannot be trusted, and why.
     var unsafeChats: [ChatID: (code: String, reason: String)] = [:]
 
@@ -67,9 +71,12 @@ package actor Session {
     /// Senders and chats that the relay could not tell anything about in this session.
     var lookedUp: Set<Lookup> = []
     var caughtUpAt: UInt64?
+    /// Announced chats, and up to where each is to be fetched.
+    var behind: [ChatID: UInt64] = [:]
+    var fetch: Fetch?
 
     struct Waiter {
-        var condition: @Sendable (isolated Session) -> Bool
+        var condition: @Sendable (isolated Session) throws(ClientError) -> Bool
         var continuation: CheckedContinuation<Result<Void, ClientError>, Never>
         var timer: Scheduled<Void>?
     }
@@ -79,10 +86,22 @@ package actor Session {
         var reason: String
     }
 
-    struct Lookup: Hashable {
+    /// What must be asked of the relay before an envelope can be stored.
+    enum Lookup: Hashable {
+        /// The chat with its members and their devices; `at` tells one question from a later one about the same chat.
+        case chat(ChatID, at: UInt64)
+        case users([UserID])
+        case sender(UserID, DeviceID)
+    }
+
+    /// A chat that is being fetched, page by page.
+    struct Fetch {
         var chat: ChatID
-        var user: UserID
-        var device: DeviceID
+        /// What had been announced when the last page was asked for.
+        var announced: UInt64
+        var envelopes: [Relay_V1_Envelope] = []
+        var next: UInt64 = 0
+        var asking = true
     }
 
     /// Opens a device's state; ``start()`` connects.
@@ -111,6 +130,7 @@ package actor Session {
         jitter = SeededGenerator(seed: settings.jitterSeed ?? system.next())
         var window = SendWindow()
         do throws(ClientError) {
+            behind = try state.transaction { try state.announced() }
             window.add(
                 try state.transaction { try state.sealedOutbox() }.compactMap { entry in
                     guard let chat = entry.chat, let id = entry.clientMessageID else { return nil }
@@ -149,6 +169,8 @@ package actor Session {
         pumpAfter?.cancel()
         pumpAfter = nil
         await api.close()
+        // What was deleted must not stay behind in the log. A failure here costs nothing else: the next session empties it.
+        do throws(ClientError) { try state?.emptyLog() } catch { events(.logNotEmptied(error)) }
         state = nil
         checkWaiters()
     }

@@ -75,9 +75,6 @@ extension Session {
         switch end.code {
         case 1012:
             return (.unreachable("the relay restarts"), Backoff.jitter(upTo: Limits.restartSpread, using: &jitter))
-        case 4401:
-            token = nil
-            return (.unreachable("the token was not accepted any more"), nil)
         case 4403:
             failure = .revoked("")
             return (.revoked(""), nil)
@@ -89,6 +86,13 @@ extension Session {
                 Refusal(
                     code: "cursor_ahead", message: "the relay has less than this device received: it was set back to an older state",
                     hint: "ask the operator; to go on, enrol again in another directory (the history here stays readable)"))
+            failure = error
+            return (error, nil)
+        case 4411:
+            let error = ClientError.refused(
+                Refusal(
+                    code: "user_suspended", message: "the operator suspended this user",
+                    hint: "ask the operator; nothing that was sent to you is lost"))
             failure = error
             return (error, nil)
         default:
@@ -127,6 +131,8 @@ extension Session {
         waitingEnvelopes = []
         caughtUpAt = nil
         lookedUp = []
+        resolvedUsers = [:]
+        fetch = nil
         requests = [:]
         pumpAfter?.cancel()
         pumpAfter = nil

@@ -11,13 +11,19 @@ package enum SessionEvent: Sendable {
     case received(HistoryEntry)
     /// An envelope that cannot be opened; the entry says why. It is acknowledged all the same.
     case unreadable(HistoryEntry)
-    /// An own message is on the relay's disk.
+    /// Somebody else, or another device of the same user, changed a group.
+    case changed(HistoryEntry)
+    /// Messages were deleted, by `user` on another device; they are not in the history any more.
+    case deleted(chat: ChatID, seqs: [UInt64], forEveryone: Bool, by: UserID)
+    /// An own message, change or deletion is on the relay's disk.
     case sent(id: Int64, SentPlace)
     case dead(DeadLetter)
     /// A member's watermarks moved.
     case receipt(chat: ChatID, user: UserID, Watermarks)
     /// The stream ended; the next attempt follows after the wait.
     case disconnected(ClientError, retryIn: Duration)
+    /// Closing left the database's log as it was: it may hold what was deleted until it is emptied at the next end.
+    case logNotEmptied(ClientError)
     /// The session ended by itself and does not come back: the device was revoked or replaced, or the disk failed.
     case ended(ClientError)
 }

@@ -17,6 +17,7 @@ extension Session {
                 switch preparation {
                 case .openChat(let recipient): try await openChat(with: recipient)
                 case .refetch(let chats): for chat in chats { try await refetch(chat) }
+                case .users(let names, let row): for name in names { try await resolve(name, for: row) }
                 }
             } catch {
                 switch error {
@@ -68,13 +69,28 @@ extension Session {
             guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
             let held = window.takeForResealing(chat)
             staleChats.remove(chat)
-            try bury(held.map(\.row), refusal)
+            try bury(held.map(\.row) + (try working().transaction { try working().unsealed(for: chat) }), refusal)
+        }
+    }
+
+    /// Finds out who is meant in a change of a group.
+    private func resolve(_ name: String, for row: Int64) async throws(ClientError) {
+        do throws(ClientError) {
+            let user = try await api.user(named: name, token: try await currentToken())
+            let state = try working()
+            let trouble = try state.transaction { try store(user, state) }
+            if let trouble { throw .refused(Refusal(code: trouble.code, message: trouble.reason, status: 409)) }
+            resolvedUsers[name] = UserID(user.userID)
+        } catch {
+            guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
+            window.drop([row])
+            try bury([row], refusal.code == "user_unknown" ? Refusal(code: refusal.code, message: "the relay knows no user \(name)") : refusal)
         }
     }
 
     private func bury(_ rows: [Int64], _ refusal: Refusal) throws(ClientError) {
         let state = try working()
-        let dead = try state.transaction { try rows.compactMap { try state.bury($0, code: refusal.code, reason: refusal.message) } }
+        let dead = try state.transaction { try rows.flatMap { try state.bury($0, code: refusal.code, reason: refusal.message) } }
         for letter in dead { events(.dead(letter)) }
         checkWaiters()
     }
@@ -86,7 +102,16 @@ extension Session {
         let state = try working()
         var trouble: (String, String)?
         try state.transaction {
-            try state.storeChat(id, members: chat.members.map { UserID($0.userID) })
+            switch chat.kind {
+            case .group:
+                // Roles stand in the order of the members.
+                let members = chat.members.enumerated().map { index, member in
+                    (user: UserID(member.userID), role: (index < chat.roles.count ? GroupRole(chat.roles[index]) : nil) ?? .member)
+                }
+                try state.storeGroup(id, members: members, at: chat.lastSeq, joined: chat.joinedSeq, left: chat.leftSeq)
+            case .notes: try state.markNotes(id)
+            default: try state.storeChat(id, members: chat.members.map { UserID($0.userID) })
+            }
             for member in chat.members {
                 if let found = try store(member, state) { trouble = found }
             }
@@ -130,7 +155,7 @@ extension Session {
         return trouble
     }
 
-    /// Fetches the chat and the sender of the first waiting envelope.
+    /// Asks the relay for what an envelope needs, and goes on when the answer is stored.
     func look(_ lookup: Lookup) {
         guard !lookingUp else { return }
         lookingUp = true
@@ -138,34 +163,47 @@ extension Session {
         Task {
             var problem: ClientError?
             do throws(ClientError) {
-                do throws(ClientError) {
-                    try store(try await api.chat(lookup.chat, token: try await currentToken()))
-                } catch { try ignoreRefusal(error) }
-                if try working().transaction({ try working().device(lookup.device) }) == nil {
-                    do throws(ClientError) {
-                        try store(try await api.device(lookup.device, token: try await currentToken()))
-                    } catch { try ignoreRefusal(error) }
+                switch lookup {
+                case .chat(let chat, _): try await answer { () async throws(ClientError) in try await self.fetchChat(chat) }
+                case .users(let users):
+                    for user in users { try await answer { () async throws(ClientError) in try await self.fetchUser(user) } }
+                case .sender(let user, let device):
+                    try await answer { () async throws(ClientError) in try await self.fetchUser(user) }
+                    // A device that its user has no more still vouches for what it sent before.
+                    if try working().transaction({ try working().device(device) }) == nil {
+                        try await answer { () async throws(ClientError) in
+                            try self.store(try await self.api.device(device, token: try await self.currentToken()))
+                        }
+                    }
                 }
             } catch {
                 problem = error
             }
             guard connection == connectionNumber else { return }
             lookingUp = false
-            switch problem {
-            case nil:
-                if lookedUp.count >= Limits.clientEnvelopesWaiting { lookedUp = [] }
-                lookedUp.insert(lookup)
-                burst()
-            case .store(let why): fail(.store(why))
-            default:
-                // Without the sender's keys nothing can be stored: begin again from the cursor, after a back-off.
-                channel?.close(code: 1001)
-            }
+            if let problem { return giveUpConnection(problem) }
+            if lookedUp.count >= Limits.clientEnvelopesWaiting { lookedUp = [] }
+            lookedUp.insert(lookup)
+            burst()
         }
     }
 
+    private func fetchChat(_ chat: ChatID) async throws(ClientError) { try store(try await api.chat(chat, token: try await currentToken())) }
+
+    private func fetchUser(_ user: UserID) async throws(ClientError) {
+        let found = try await api.user(user, token: try await currentToken())
+        let state = try working()
+        // Keys that cannot be trusted show when something is sealed for them; here they are only not stored.
+        _ = try state.transaction { try store(found, state) }
+        knownRecipients = [:]
+    }
+
+    private func answer(_ question: () async throws(ClientError) -> Void) async throws(ClientError) {
+        do throws(ClientError) { try await question() } catch { try ignoreRefusal(error) }
+    }
+
     /// What the relay does not know (any more) is a fact to go on with.
-    private func ignoreRefusal(_ error: ClientError) throws(ClientError) {
+    func ignoreRefusal(_ error: ClientError) throws(ClientError) {
         guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
     }
 }

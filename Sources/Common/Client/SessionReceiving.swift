@@ -14,53 +14,148 @@ extension Session {
                 done += 1
                 continue
             }
-            let (chat, sender) = (ChatID(envelope.chatID), DeviceID(envelope.senderDeviceID))
-            let device = try state.device(sender)
-            let lookup = Lookup(chat: chat, user: UserID(envelope.senderUserID), device: sender)
-            if !lookedUp.contains(lookup), try device == nil || !state.knowsChat(chat) {
-                effects.lookup = lookup
+            // What was announced in this chat comes before it.
+            if behind[ChatID(envelope.chatID)] != nil { break }
+            if let lookup = try missing(for: envelope, state) {
+                if effects.lookup == nil { effects.lookup = lookup }
                 break
             }
-            try store(envelope, from: device, state, &effects)
+            try store(envelope, mailboxSeq: envelope.mailboxSeq, state, &effects)
             cursor = envelope.mailboxSeq
             effects.acknowledge = cursor
             done += 1
         }
         waitingEnvelopes.removeFirst(done)
-        if waitingEnvelopes.isEmpty, let seq = caughtUpAt {
+        if waitingEnvelopes.isEmpty, behind.isEmpty, let seq = caughtUpAt {
             caughtUpAt = nil
             try state.setCursor(seq)
             effects.caughtUp = true
         }
     }
 
-    private func store(_ envelope: Relay_V1_Envelope, from device: KnownDevice?, _ state: ClientState, _ effects: inout Effects) throws {
+    /// What must be asked before the envelope can be stored; nil when nothing is missing, or the relay has no answer.
+    func missing(for envelope: Relay_V1_Envelope, _ state: ClientState) throws -> Lookup? {
+        func unless(_ lookup: Lookup) -> Lookup? { lookedUp.contains(lookup) ? nil : lookup }
+        let chat = ChatID(envelope.chatID)
+        // One's own notes need nothing.
+        if envelope.hasDeletion, envelope.deletion.chatID != envelope.chatID { return nil }
+        if try !state.knowsChat(chat), let lookup = unless(.chat(chat, at: 0)) { return lookup }
+        if envelope.hasEvent, envelope.event.action == .add {
+            // What happened while one was not a member is not in the stream.
+            if envelope.event.userIds.contains(account.user.rawValue), try state.isFormer(chat),
+                let lookup = unless(.chat(chat, at: envelope.chatSeq))
+            {
+                return lookup
+            }
+            let strangers = try envelope.event.userIds.map { UserID($0) }.filter { try !state.knowsUser($0) }
+            if !strangers.isEmpty, let lookup = unless(strangers.count > Limits.clientLookups ? .chat(chat, at: envelope.chatSeq) : .users(strangers))
+            {
+                return lookup
+            }
+        }
+        guard !envelope.body.isEmpty, !envelope.key.isEmpty, envelope.senderDeviceID > 0, try state.device(DeviceID(envelope.senderDeviceID)) == nil
+        else { return nil }
+        return unless(.sender(UserID(envelope.senderUserID), DeviceID(envelope.senderDeviceID)))
+    }
+
+    /// - Parameter mailboxSeq: nil for what was fetched.
+    func store(_ envelope: Relay_V1_Envelope, mailboxSeq: UInt64?, _ state: ClientState, _ effects: inout Effects) throws {
         let place = SentPlace(
             chat: ChatID(envelope.chatID), clientMessageID: envelope.clientMessageID, message: MessageID(envelope.messageID),
             chatSeq: envelope.chatSeq,
             sentAt: Timestamp(milliseconds: envelope.sentAtMs))
+        if envelope.gone { return try state.storeGone(place.chat, upTo: place.chatSeq, mailboxSeq: mailboxSeq) }
         let own = envelope.senderDeviceID == account.device.rawValue
         if own, let sealed = window.answered(envelope.clientMessageID) {
             // The relay has it, whatever became of its answer.
-            try state.storeSent(sealed.row, place, by: account)
-            effects.events.append(.sent(id: sealed.row, place))
+            try accept(sealed.row, place, state, &effects)
+        }
+        if envelope.hasDeletion {
+            let (chat, seqs) = (ChatID(envelope.deletion.chatID), envelope.deletion.chatSeqs)
+            let forEveryone = chat == place.chat
+            try state.applyDeletion(chat, seqs, forEveryone: forEveryone)
+            if !own {
+                effects.events.append(.deleted(chat: chat, seqs: seqs, forEveryone: forEveryone, by: UserID(envelope.senderUserID)))
+            }
+            guard forEveryone else {
+                try state.markNotes(place.chat)
+                if let mailboxSeq { try state.setCursor(mailboxSeq) }
+                return
+            }
         }
         var entry = HistoryEntry(
             chat: place.chat, chatSeq: place.chatSeq, message: place.message, senderUser: UserID(envelope.senderUserID),
             senderDevice: DeviceID(envelope.senderDeviceID), clientMessageID: envelope.clientMessageID, sentAt: place.sentAt)
-        switch open(envelope, from: device) {
-        case .success(let content):
-            entry.text = content.text.text
-            entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
-        case .failure(let problem):
-            entry.problem = problem.text
+        try fill(&entry, from: envelope, state)
+        if case .change(let change) = entry.kind, change.action == .add, change.users.contains(account.user) {
+            try state.beginStay(entry.chat, at: entry.chatSeq)
         }
-        guard try state.storeReceived(entry, mailboxSeq: envelope.mailboxSeq) == .new, !own else { return }
+        guard try state.storeReceived(entry, mailboxSeq: mailboxSeq) == .new else { return }
+        if case .change(let change) = entry.kind {
+            try state.apply(change, title: entry.text, in: entry.chat, at: entry.chatSeq, by: entry.senderUser, me: account.user)
+            try changed(entry.chat, by: change, state)
+        }
+        guard !own else { return }
         entry = try state.withNames(entry, account)
-        effects.events.append(entry.problem == nil ? .received(entry) : .unreadable(entry))
-        if settings.readsEverything, entry.problem == nil, entry.senderUser != account.user {
-            try state.storeRead(entry.chat, entry.chatSeq)
-            effects.reads[entry.chat] = max(effects.reads[entry.chat] ?? 0, entry.chatSeq)
+        switch entry.kind {
+        case .message:
+            // It may have been deleted before it came.
+            guard try state.deletion(entry.chat, entry.chatSeq) == nil else { return }
+            effects.events.append(entry.problem == nil ? .received(entry) : .unreadable(entry))
+            if settings.readsEverything, entry.problem == nil, entry.senderUser != account.user {
+                try state.storeRead(entry.chat, entry.chatSeq)
+                effects.reads[entry.chat] = max(effects.reads[entry.chat] ?? 0, entry.chatSeq)
+            }
+        case .change: effects.events.append(.changed(entry))
+        case .deletion, .deleted: break
+        }
+    }
+
+    /// Who is in the chat has changed: whom to seal for is looked at anew, and who owns the group now is asked when nobody here does.
+    func changed(_ chat: ChatID, by change: GroupChangeRecord, _ state: ClientState) throws {
+        switch change.action {
+        case .rename: return
+        case .create, .add: break
+        case .remove, .leave, .setRole: if try state.lacksAnOwner(chat) { refreshes.insert(chat) }
+        }
+        knownRecipients[chat] = nil
+    }
+
+    /// What kind of place it is, and what is in the envelope.
+    private func fill(_ entry: inout HistoryEntry, from envelope: Relay_V1_Envelope, _ state: ClientState) throws {
+        if envelope.deleted {
+            entry.kind = .deleted(forEveryone: try state.deletion(entry.chat, entry.chatSeq) ?? true)
+            return
+        }
+        if envelope.hasDeletion {
+            entry.kind = .deletion(envelope.deletion.chatSeqs)
+            return
+        }
+        let content: Result<Relay_Client_V1_Content, Problem>? =
+            envelope.body.isEmpty ? nil : open(envelope, from: try state.device(DeviceID(envelope.senderDeviceID)))
+        if envelope.hasEvent {
+            guard let change = GroupChangeRecord(envelope.event) else {
+                entry.problem = "this change of the group needs a newer client"
+                return
+            }
+            entry.kind = .change(change)
+            // A title that cannot be read (sealed before this device was enrolled, or not by a member's device) is none.
+            if case .success(let content) = content, case .groupTitle(let title) = content.kind {
+                entry.text = String(title.title.prefix(Limits.groupTitleCharacters))
+                entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
+            }
+            return
+        }
+        switch content {
+        case .success(let content):
+            if case .text(let text) = content.kind {
+                entry.text = text.text
+                entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
+            } else {
+                entry.problem = "this kind of content needs a newer client"
+            }
+        case .failure(let problem): entry.problem = problem.text
+        case nil: entry.problem = "the message is empty"
         }
     }
 
@@ -83,7 +178,6 @@ extension Session {
             return .failure(Problem(text: error.description))
         }
         guard let content = try? Relay_Client_V1_Content(serializedBytes: bytes) else { return .failure(Problem(text: "the content is malformed")) }
-        guard case .text = content.kind else { return .failure(Problem(text: "this kind of content needs a newer client")) }
         return .success(content)
     }
 }

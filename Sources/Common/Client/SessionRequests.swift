@@ -10,9 +10,15 @@ extension Session {
         let state = try working()
         let name: String
         do { name = try UserName(recipient).text } catch { throw .userName(error.description) }
-        guard try state.outboxCount() + texts.count <= Limits.clientOutbox else { throw .outboxFull(limit: Limits.clientOutbox) }
         let now = settings.clock.now()
-        let ids = try state.transaction { try texts.map { try state.enqueue($0, to: name, writtenAt: now) } }
+        return try queue(texts.count) { try texts.map { try state.enqueue($0, to: name, writtenAt: now) } }
+    }
+
+    /// Writes entries into the outbox, all or none, and sends them on when there is a connection.
+    func queue(_ count: Int, _ enqueue: () throws -> [Int64]) throws(ClientError) -> [Int64] {
+        let state = try working()
+        guard try state.outboxCount() + count <= Limits.clientOutbox else { throw .outboxFull(limit: Limits.clientOutbox) }
+        let ids = try state.transaction(enqueue)
         if established { burst() }
         return ids
     }
@@ -40,15 +46,15 @@ extension Session {
 
     package var isConnected: Bool { established }
     /// Everything that waited in the mailbox when this connection was opened has been stored.
-    package var isCaughtUp: Bool { established && caughtUpFlag }
+    package var isCaughtUp: Bool { established && caughtUpFlag && behind.isEmpty }
     /// Why the session ended by itself.
     package var endedBecause: ClientError? { failure }
 
     /// Waits until the condition holds. It is looked at after each burst and each change.
-    package func wait(for what: String, timeout: Duration? = nil, until condition: @escaping @Sendable (isolated Session) -> Bool)
+    package func wait(for what: String, timeout: Duration? = nil, until condition: @escaping @Sendable (isolated Session) throws(ClientError) -> Bool)
         async throws(ClientError)
     {
-        if condition(self) { return }
+        if try condition(self) { return }
         if let failure { throw failure }
         guard state != nil else { throw .stopped }
         let number = nextWaiter
@@ -67,26 +73,26 @@ extension Session {
 
     /// Waits until each of these messages has got as far as `stage`, or is a dead letter.
     package func wait(for ids: [Int64], _ stage: SendStage, timeout: Duration? = nil) async throws(ClientError) {
-        try await wait(for: "messages to be \(stage)", timeout: timeout) { session in
+        try await wait(for: "messages to be \(stage)", timeout: timeout) { session throws(ClientError) in
             // The last one first: while it is not there the others need not be looked at.
-            ids.reversed().allSatisfy { id in session.hasReached(id, stage) }
+            for id in ids.reversed() {
+                guard let reached = try session.working().stage(of: id), reached >= stage else { return false }
+            }
+            return true
         }
-    }
-
-    private func hasReached(_ id: Int64, _ stage: SendStage) -> Bool {
-        guard let state, let reached = try? state.stage(of: id) else { return false }
-        return reached >= stage
     }
 
     /// Waits until nothing is left in the outbox.
     package func waitUntilSent(timeout: Duration? = nil) async throws(ClientError) {
-        try await wait(for: "the outbox to be empty", timeout: timeout) { $0.outboxIsEmpty }
+        try await wait(for: "the outbox to be empty", timeout: timeout) { session throws(ClientError) in try session.outboxIsEmpty }
     }
 
     /// Nothing waits to be sent or to be answered.
     package var outboxIsEmpty: Bool {
-        guard window.isEmpty, let state else { return false }
-        return (try? state.outboxCount()) == 0
+        get throws(ClientError) {
+            let waiting = try working().outboxCount()
+            return window.isEmpty && waiting == 0
+        }
     }
 
     /// Waits until the mailbox has been received.
@@ -97,14 +103,18 @@ extension Session {
     func checkWaiters() {
         for (number, waiter) in waiters {
             let result: Result<Void, ClientError>
-            if waiter.condition(self) {
-                result = .success(())
-            } else if let failure {
-                result = .failure(failure)
-            } else if state == nil {
-                result = .failure(.stopped)
-            } else {
-                continue
+            do throws(ClientError) {
+                if state != nil, try waiter.condition(self) {
+                    result = .success(())
+                } else if let failure {
+                    result = .failure(failure)
+                } else if state == nil {
+                    result = .failure(.stopped)
+                } else {
+                    continue
+                }
+            } catch {
+                result = .failure(error)
             }
             waiters[number] = nil
             waiter.timer?.cancel()

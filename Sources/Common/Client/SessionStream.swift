@@ -42,6 +42,8 @@ extension Session {
         var pauseSending: Duration?
         var caughtUp = false
         var lookup: Lookup?
+        /// A page of a chat to fetch: what is behind this sequence.
+        var page: (chat: ChatID, after: UInt64)?
         var prepare: Preparation?
     }
 
@@ -49,6 +51,8 @@ extension Session {
     enum Preparation {
         case openChat(recipient: String)
         case refetch([ChatID])
+        /// Who these names are, for the entry of this number.
+        case users([String], row: Int64)
     }
 
     /// Handles all that is at hand: frames, waiting envelopes, the outbox.
@@ -60,6 +64,8 @@ extension Session {
         do throws(ClientError) {
             try state.transaction {
                 for frame in frames { try apply(frame, state, &effects) }
+                // Envelopes may wait for what is fetched.
+                try storeFetched(state, &effects)
                 try storeWaiting(state, &effects)
                 try seal(state, &effects)
             }
@@ -69,6 +75,7 @@ extension Session {
         if effects.caughtUp {
             caughtUpFlag = true
             effects.events.append(.caughtUp)
+            fetchReceipts()
         }
         for event in effects.events { events(event) }
         if let seq = effects.acknowledge {
@@ -77,7 +84,12 @@ extension Session {
             write(frame)
         }
         for (chat, seq) in effects.reads { sendRead(chat, seq) }
-        if let lookup = effects.lookup { look(lookup) }
+        if let lookup = effects.lookup {
+            look(lookup)
+        } else if !lookingUp, let chat = refreshes.popFirst() {
+            look(.chat(chat, at: .max))
+        }
+        if let page = effects.page { fetchPage(of: page.chat, after: page.after) }
         if let preparation = effects.prepare { prepare(preparation) }
         if let pause = effects.pauseSending { resumeSending(after: pause) }
         do throws(ClientError) { try pump(state) } catch { return fail(error) }
@@ -113,7 +125,12 @@ extension Session {
                 effects.events.append(.receipt(chat: chat, user: user, try state.watermarks(in: chat, of: user)))
             }
         case .caughtUp(let caughtUp): caughtUpAt = caughtUp.mailboxSeq
-        case .pong, .announcement, nil: break
+        case .announcement(let announcement):
+            let chat = ChatID(announcement.chatID)
+            guard announcement.chatID > 0, try state.highest(chat) < announcement.chatSeq else { break }
+            try state.announce(chat, announcement.chatSeq)
+            behind[chat] = max(behind[chat] ?? 0, announcement.chatSeq)
+        case .pong, nil: break
         }
     }
 }

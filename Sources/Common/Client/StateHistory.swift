@@ -5,36 +5,94 @@ import RelaySQLite
 extension ClientState {
     enum Stored: Equatable { case new, duplicate }
 
-    /// Stores a received envelope and checks its order. Moves the cursor.
-    func storeReceived(_ entry: HistoryEntry, mailboxSeq: UInt64) throws -> Stored {
-        let known = try !rows(
-            "SELECT 1 FROM history WHERE chat_id = ? AND chat_seq = ?",
-            {
-                $0.bind(1, entry.chat.rawValue); $0.bind(2, entry.chatSeq)
-            }
-        ) { _ in true }.isEmpty
-        try setCursor(mailboxSeq)
-        guard !known else { return .duplicate }
-        try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, entry.chat.rawValue) }
-        let highest = try rows("SELECT highest_seq FROM chats WHERE id = ?", { $0.bind(1, entry.chat.rawValue) }) { $0.unsigned(0) }.first ?? 0
-        var order = ChatOrder(highest: highest)
-        switch order.received(entry.chatSeq) {
-        case .inOrder: break
-        case .gap(let gap): try storeGap(entry.chat, gap)
-        case .late:
-            try run("UPDATE account SET late_arrivals = late_arrivals + 1 WHERE one = 1")
-            try fillGap(entry.chat, entry.chatSeq)
+    /// Stores what the relay gave at a place of a chat, and checks the order.
+    /// - Parameter mailboxSeq: where it stood in the stream, which moves the cursor; nil for what was fetched.
+    func storeReceived(_ entry: HistoryEntry, mailboxSeq: UInt64?) throws -> Stored {
+        var entry = entry
+        let known = try placeIsKnown(entry.chat, entry.chatSeq)
+        if let mailboxSeq { try setCursor(mailboxSeq) }
+        if known {
+            // What was deleted while the device was away stands in its old place without its content.
+            if case .deleted(let forEveryone) = entry.kind { try applyDeletion(entry.chat, [entry.chatSeq], forEveryone: forEveryone) }
+            // A fetched page holds own messages as well, so what it passes is complete; in the stream own messages are missing.
+            if mailboxSeq == nil { try advance(entry.chat, to: entry.chatSeq, countLate: false) }
+            return .duplicate
         }
-        try run("UPDATE chats SET highest_seq = ? WHERE id = ?") {
-            $0.bind(1, order.highest)
-            $0.bind(2, entry.chat.rawValue)
+        try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, entry.chat.rawValue) }
+        try advance(entry.chat, to: entry.chatSeq, countLate: true)
+        if let deletion = try deletion(entry.chat, entry.chatSeq) {
+            entry.kind = .deleted(forEveryone: deletion)
+            entry.text = nil
+            entry.problem = nil
         }
         try insertHistory(entry)
         return .new
     }
 
+    /// A gap marker of the relay.
+    func storeGone(_ chat: ChatID, upTo seq: UInt64, mailboxSeq: UInt64?) throws {
+        if let mailboxSeq { try setCursor(mailboxSeq) }
+        try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, chat.rawValue) }
+        let joined = try rows("SELECT joined_seq FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }) { $0.unsigned(0) }.first ?? 0
+        // What never came up to here will not come any more.
+        for gap in try storedGaps(chat) where gap.places.lowerBound <= seq && !gap.gone {
+            try run("DELETE FROM gaps WHERE chat_id = ? AND first = ?") {
+                $0.bind(1, chat.rawValue)
+                $0.bind(2, gap.places.lowerBound)
+            }
+            try insertGap(chat, gap.places.lowerBound...min(gap.places.upperBound, seq), gone: true)
+            if gap.places.upperBound > seq { try insertGap(chat, (seq + 1)...gap.places.upperBound, gone: false) }
+        }
+        var order = ChatOrder(highest: try highest(chat))
+        if let places = order.gone(upTo: seq, joined: joined) { try storeGap(chat, places, gone: true) }
+        try setHighest(chat, order.highest)
+    }
+
+    /// This user's stay begins at `seq`: what was before it is no gap.
+    func beginStay(_ chat: ChatID, at seq: UInt64) throws {
+        var order = ChatOrder(highest: try highest(chat))
+        order.joined(at: seq)
+        try setHighest(chat, order.highest)
+    }
+
+    func placeIsKnown(_ chat: ChatID, _ seq: UInt64) throws -> Bool {
+        try !rows(
+            "SELECT 1 FROM history WHERE chat_id = ? AND chat_seq = ?",
+            {
+                $0.bind(1, chat.rawValue)
+                $0.bind(2, seq)
+            }
+        ) { _ in true }.isEmpty
+    }
+
+    /// The highest place that the relay gave of a chat.
+    func highest(_ chat: ChatID) throws -> UInt64 {
+        try rows("SELECT highest_seq FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }) { $0.unsigned(0) }.first ?? 0
+    }
+
+    private func setHighest(_ chat: ChatID, _ seq: UInt64) throws {
+        try run("UPDATE chats SET highest_seq = ? WHERE id = ?") {
+            $0.bind(1, seq)
+            $0.bind(2, chat.rawValue)
+        }
+    }
+
+    private func advance(_ chat: ChatID, to seq: UInt64, countLate: Bool) throws {
+        var order = ChatOrder(highest: try highest(chat))
+        switch order.received(seq) {
+        case .inOrder: break
+        case .gap(let gap): try storeGap(chat, gap, gone: false)
+        case .late:
+            guard countLate else { return }
+            try run("UPDATE account SET late_arrivals = late_arrivals + 1 WHERE one = 1")
+            try fillGap(chat, seq)
+        }
+        try setHighest(chat, order.highest)
+    }
+
     func insertHistory(_ entry: HistoryEntry) throws {
-        try run("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)") {
+        let event = try HistoryRow.event(entry.kind)
+        try run("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)") {
             $0.bind(1, entry.chat.rawValue)
             $0.bind(2, entry.chatSeq)
             $0.bind(3, entry.message.rawValue)
@@ -46,10 +104,12 @@ extension ClientState {
             $0.bind(9, entry.text)
             $0.bind(10, entry.problem)
             if let outbox = entry.outboxID { $0.bind(11, outbox) } else { $0.bindNull(11) }
+            $0.bind(12, HistoryRow.number(entry.kind))
+            if let event { $0.bind(13, event) } else { $0.bindNull(13) }
         }
     }
 
-    private func storeGap(_ chat: ChatID, _ gap: ClosedRange<UInt64>) throws {
+    private func storeGap(_ chat: ChatID, _ gap: ClosedRange<UInt64>, gone: Bool) throws {
         let filled = try rows(
             "SELECT chat_seq FROM history WHERE chat_id = ? AND chat_seq BETWEEN ? AND ? ORDER BY chat_seq",
             {
@@ -60,53 +120,69 @@ extension ClientState {
         ) { $0.unsigned(0) }
         var left = [gap]
         for seq in filled { left = left.dropLast() + (left.last.map { ChatOrder.filling(seq, in: $0) } ?? []) }
-        for range in left { try insertGap(chat, range) }
+        for range in left { try insertGap(chat, range, gone: gone) }
     }
 
-    private func insertGap(_ chat: ChatID, _ gap: ClosedRange<UInt64>) throws {
-        try run("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?)") {
+    private func insertGap(_ chat: ChatID, _ gap: ClosedRange<UInt64>, gone: Bool) throws {
+        try run("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?)") {
             $0.bind(1, chat.rawValue)
             $0.bind(2, gap.lowerBound)
             $0.bind(3, gap.upperBound)
+            $0.bind(4, gone ? 1 : 0)
         }
     }
 
     func fillGap(_ chat: ChatID, _ seq: UInt64) throws {
         let found = try rows(
-            "SELECT first, last FROM gaps WHERE chat_id = ?1 AND first <= ?2 AND last >= ?2",
+            "SELECT first, last, gone FROM gaps WHERE chat_id = ?1 AND first <= ?2 AND last >= ?2",
             {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, seq)
             }
-        ) { ($0.unsigned(0), $0.unsigned(1)) }
-        for (first, last) in found where first <= last {
+        ) { ($0.unsigned(0), $0.unsigned(1), $0.integer(2) != 0) }
+        for (first, last, gone) in found where first <= last {
             try run("DELETE FROM gaps WHERE chat_id = ? AND first = ?") {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, first)
             }
-            for range in ChatOrder.filling(seq, in: first...last) { try insertGap(chat, range) }
+            for range in ChatOrder.filling(seq, in: first...last) { try insertGap(chat, range, gone: gone) }
         }
     }
 
+    /// The places of a chat that never came and are not known to be gone.
     package func gaps(in chat: ChatID) throws(ClientError) -> [ClosedRange<UInt64>] {
-        try storing {
-            try rows("SELECT first, last FROM gaps WHERE chat_id = ? ORDER BY first", { $0.bind(1, chat.rawValue) }) {
-                $0.unsigned(0)...max($0.unsigned(0), $0.unsigned(1))
-            }
+        try gapRecords(chat: chat).filter { !$0.gone }.map(\.places)
+    }
+
+    /// The places that are not in the history, of a chat or of all.
+    package func gapRecords(chat: ChatID? = nil) throws(ClientError) -> [GapRecord] { try storing { try storedGaps(chat) } }
+
+    private func storedGaps(_ chat: ChatID?) throws -> [GapRecord] {
+        try rows(
+            "SELECT chat_id, first, last, gone FROM gaps WHERE ?1 IS NULL OR chat_id = ?1 ORDER BY chat_id, first",
+            { if let chat { $0.bind(1, chat.rawValue) } else { $0.bindNull(1) } }
+        ) {
+            GapRecord(chat: ChatID($0.unsigned(0)), places: $0.unsigned(1)...max($0.unsigned(1), $0.unsigned(2)), gone: $0.integer(3) != 0)
         }
     }
 
-    /// A chat's messages, or all chats', in the order of the chat; at most `limit`, behind `after`.
+    /// Who the other member of a direct chat is, or what a group is called; nothing while that is not known.
+    static let chatLabel =
+        """
+        CASE c.kind WHEN 1 THEN c.title ELSE (SELECT w.name FROM members m JOIN users w ON w.id = m.user_id
+            WHERE m.chat_id = c.id AND m.user_id IS NOT (SELECT user_id FROM account) LIMIT 1) END
+        """
+
+    /// What stands in a chat, or in all chats, in the order of the chat; at most `limit`, behind `after`.
     package func history(chat: ChatID? = nil, after: UInt64 = 0, limit: Int = .max) throws(ClientError) -> [HistoryEntry] {
         try storing {
-            try rows(
+            let condition = chat == nil ? "?1 IS NULL" : "h.chat_id = ?1"
+            let found = try rows(
                 """
                 SELECT h.chat_id, h.chat_seq, h.message_id, h.sender_user, h.sender_device, h.client_message_id, h.sent_at, h.written_at, h.text, h.problem,
-                    h.outbox_id, u.name,
-                    (SELECT w.name FROM members m JOIN users w ON w.id = m.user_id
-                     WHERE m.chat_id = h.chat_id AND m.user_id IS NOT (SELECT user_id FROM account) LIMIT 1)
-                FROM history h LEFT JOIN users u ON u.id = h.sender_user
-                WHERE (?1 IS NULL OR h.chat_id = ?1) AND h.chat_seq > ?2 ORDER BY h.chat_id, h.chat_seq LIMIT ?3
+                    h.outbox_id, u.name, \(ClientState.chatLabel), h.kind, h.event, c.kind
+                FROM history h LEFT JOIN users u ON u.id = h.sender_user LEFT JOIN chats c ON c.id = h.chat_id
+                WHERE \(condition) AND h.chat_seq > ?2 ORDER BY h.chat_id, h.chat_seq LIMIT ?3
                 """,
                 {
                     if let chat { $0.bind(1, chat.rawValue) } else { $0.bindNull(1) }
@@ -119,8 +195,10 @@ extension ClientState {
                         senderUser: UserID(row.unsigned(3)),
                         senderDevice: DeviceID(row.unsigned(4)), clientMessageID: row.unsigned(5), sentAt: Timestamp(milliseconds: row.integer(6)),
                         writtenAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)), text: row.text(8), problem: row.text(9),
-                        outboxID: row.isNull(10) ? nil : row.integer(10), senderName: row.text(11), with: row.text(12))
+                        outboxID: row.isNull(10) ? nil : row.integer(10), senderName: row.text(11), with: row.text(12),
+                        kind: HistoryRow.kind(row.integer(13), row.bytes(14)), inGroup: row.integer(15) == Int64(ChatKind.group.rawValue))
                 })
+            return try found.map { try withUserNames($0) }
         }
     }
 
@@ -128,13 +206,20 @@ extension ClientState {
     func withNames(_ entry: HistoryEntry, _ account: Account) throws -> HistoryEntry {
         var entry = entry
         entry.senderName = try userName(entry.senderUser)
-        entry.with = try rows(
-            "SELECT u.name FROM members m JOIN users u ON u.id = m.user_id WHERE m.chat_id = ? AND m.user_id <> ? LIMIT 1",
-            {
-                $0.bind(1, entry.chat.rawValue)
-                $0.bind(2, account.user.rawValue)
-            }
-        ) { $0.text(0) ?? "" }.first
+        if let chat = try rows(
+            "SELECT \(ClientState.chatLabel), c.kind FROM chats c WHERE c.id = ?", { $0.bind(1, entry.chat.rawValue) },
+            { (with: $0.text(0), inGroup: $0.integer(1) == Int64(ChatKind.group.rawValue)) }
+        ).first {
+            (entry.with, entry.inGroup) = chat
+        }
+        return try withUserNames(entry)
+    }
+
+    private func withUserNames(_ entry: HistoryEntry) throws -> HistoryEntry {
+        guard case .change(var change) = entry.kind else { return entry }
+        var entry = entry
+        change.names = try change.users.map { try userName($0) ?? $0.description }
+        entry.kind = .change(change)
         return entry
     }
 }

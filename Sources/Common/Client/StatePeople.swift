@@ -9,7 +9,13 @@ extension ClientState {
     /// - Returns: devices whose identity key is not the one that was pinned.
     @discardableResult
     func store(user: UserID, name: String, displayName: String, devices: [KnownDevice]) throws -> [DeviceID] {
-        try run("INSERT INTO users VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE SET name = ?2, display_name = ?3") {
+        // A user who was removed has no name any more; what they wrote keeps the one they had.
+        try run(
+            """
+            INSERT INTO users VALUES (?1, ?2, ?3)
+            ON CONFLICT (id) DO UPDATE SET name = CASE ?2 WHEN '' THEN name ELSE ?2 END, display_name = CASE ?2 WHEN '' THEN display_name ELSE ?3 END
+            """
+        ) {
             $0.bind(1, user.rawValue)
             $0.bind(2, name)
             $0.bind(3, displayName)
@@ -64,12 +70,17 @@ extension ClientState {
         try rows("SELECT name FROM users WHERE id = ?", { $0.bind(1, user.rawValue) }) { $0.text(0) ?? "" }.first
     }
 
+    func knowsUser(_ user: UserID) throws -> Bool {
+        try !rows("SELECT 1 FROM users WHERE id = ?", { $0.bind(1, user.rawValue) }) { _ in true }.isEmpty
+    }
+
     // MARK: Chats
 
+    /// A direct chat: its members never change.
     func storeChat(_ chat: ChatID, members: [UserID]) throws {
         try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, chat.rawValue) }
         for member in members {
-            try run("INSERT OR IGNORE INTO members VALUES (?, ?)") {
+            try run("INSERT OR IGNORE INTO members (chat_id, user_id) VALUES (?, ?)") {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, member.rawValue)
             }
@@ -85,8 +96,8 @@ extension ClientState {
         try storing {
             try rows(
                 """
-                SELECT m.chat_id FROM members m JOIN users u ON u.id = m.user_id
-                WHERE u.name = ? AND u.id IS NOT (SELECT user_id FROM account) ORDER BY m.chat_id DESC LIMIT 1
+                SELECT m.chat_id FROM users u JOIN members m ON m.user_id = u.id JOIN chats c ON c.id = m.chat_id
+                WHERE u.name = ? AND u.id IS NOT (SELECT user_id FROM account) AND c.kind = 0 ORDER BY m.chat_id DESC LIMIT 1
                 """, { $0.bind(1, name) }
             ) { ChatID($0.unsigned(0)) }.first
         }

@@ -51,7 +51,40 @@ enum StateSchema {
         ) STRICT, WITHOUT ROWID;
         -- How far the person has read here; told to the relay again until its receipts say the same.
         CREATE TABLE reads (chat_id INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+        """,
         """
+        -- Groups. kind: as in ChatKind. title: what this device could read last. joined_seq, left_seq: this user's own stay (left_seq 0: it goes on).
+        -- members_seq: the place in the chat up to which `members` takes all changes into account. announced_seq: this much is there to be fetched.
+        ALTER TABLE chats ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE chats ADD COLUMN title TEXT;
+        ALTER TABLE chats ADD COLUMN joined_seq INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE chats ADD COLUMN left_seq INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE chats ADD COLUMN members_seq INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE chats ADD COLUMN announced_seq INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX chats_by_title ON chats (title) WHERE title IS NOT NULL;
+        ALTER TABLE members ADD COLUMN role INTEGER NOT NULL DEFAULT 1;
+        ALTER TABLE members ADD COLUMN joined_seq INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX members_by_user ON members (user_id);
+        -- target: the chat, when it is not found by the recipient's name. follows: the entry that makes that chat. command: what it is, when it is no
+        -- message; `sealed` is a Send, GroupChange or Delete accordingly.
+        ALTER TABLE outbox ADD COLUMN target INTEGER;
+        ALTER TABLE outbox ADD COLUMN follows INTEGER;
+        ALTER TABLE outbox ADD COLUMN command TEXT;
+        CREATE INDEX outbox_by_followed ON outbox (follows) WHERE follows IS NOT NULL;
+        ALTER TABLE dead_letters ADD COLUMN target INTEGER;
+        ALTER TABLE dead_letters ADD COLUMN follows INTEGER;
+        ALTER TABLE dead_letters ADD COLUMN command TEXT;
+        -- kind: see HistoryRow. event: the GroupEvent or Deletion as it came. A change of the title has the title in `text`.
+        ALTER TABLE history ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE history ADD COLUMN event BLOB;
+        -- gone: the relay said that it has these places no more; otherwise they never came.
+        ALTER TABLE gaps ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+        -- Deleted messages, also those that have not come yet. outbox_id: the entry with which this device deleted them.
+        CREATE TABLE deletions (
+            chat_id INTEGER NOT NULL, chat_seq INTEGER NOT NULL, everyone INTEGER NOT NULL, outbox_id INTEGER, PRIMARY KEY (chat_id, chat_seq)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX deletions_by_outbox ON deletions (outbox_id) WHERE outbox_id IS NOT NULL;
+        """,
     ]
 
     /// Brings the tables up to date, or refuses those of a newer client.

@@ -49,22 +49,52 @@ extension ClientState {
         ) { (ChatID($0.unsigned(0)), $0.unsigned(1)) }
     }
 
-    /// Where an own message is; nil when there never was one of that number.
-    package func stage(of id: Int64) throws(ClientError) -> SendStage? {
-        try storing {
-            if try outboxEntry(id) != nil { return .queued }
-            let place = try rows("SELECT chat_id, chat_seq FROM history WHERE outbox_id = ?", { $0.bind(1, id) }) {
-                (ChatID($0.unsigned(0)), $0.unsigned(1))
-            }.first
-            if let (chat, seq) = place {
-                let marks =
-                    try rows(
-                        "SELECT max(delivered_seq), max(read_seq) FROM receipts WHERE chat_id = ? AND user_id IS NOT (SELECT user_id FROM account)",
-                        { $0.bind(1, chat.rawValue) }
-                    ) { ($0.unsigned(0), $0.unsigned(1)) }.first ?? (0, 0)
-                return seq <= marks.1 ? .read : seq <= marks.0 ? .delivered : .sent
+    /// The lowest marks of the other members: of those who were there at `seq`. A mark that is not known is 0.
+    func lowestMarks(in chat: ChatID, at seq: UInt64) throws -> Watermarks {
+        try rows(
+            """
+            SELECT ifnull(min(ifnull(r.delivered_seq, 0)), 0), ifnull(min(ifnull(r.read_seq, 0)), 0)
+            FROM members m LEFT JOIN receipts r ON r.chat_id = m.chat_id AND r.user_id = m.user_id
+            WHERE m.chat_id = ? AND m.user_id IS NOT (SELECT user_id FROM account) AND m.joined_seq <= ?
+            """,
+            {
+                $0.bind(1, chat.rawValue)
+                $0.bind(2, seq)
             }
+        ) { Watermarks(delivered: $0.unsigned(0), read: $0.unsigned(1)) }.first ?? Watermarks(delivered: 0, read: 0)
+    }
+
+    /// Where the relay put something that this device sent; nil while it is not there, and for what was deleted for this user only.
+    package func place(of id: Int64) throws(ClientError) -> (chat: ChatID, seq: UInt64)? {
+        try storing {
+            try rows("SELECT chat_id, chat_seq FROM history WHERE outbox_id = ?", { $0.bind(1, id) }) { (ChatID($0.unsigned(0)), $0.unsigned(1)) }
+                .first
+        }
+    }
+
+    /// Where an own message, change or deletion is; nil when there never was one of that number.
+    package func stage(of id: Int64) throws(ClientError) -> SendStage? {
+        if let (chat, seq) = try place(of: id) {
+            let marks = try storing { try lowestMarks(in: chat, at: seq) }
+            return seq <= marks.read ? .read : seq <= marks.delivered ? .delivered : .sent
+        }
+        return try storing {
+            if try outboxEntry(id) != nil { return .queued }
+            if try !rows("SELECT 1 FROM deletions WHERE outbox_id = ? LIMIT 1", { $0.bind(1, id) }, { _ in true }).isEmpty { return .sent }
             return try rows("SELECT 1 FROM dead_letters WHERE id = ?", { $0.bind(1, id) }) { _ in SendStage.dead }.first
+        }
+    }
+
+    /// The number under which this device sent the message at a place; nil when it did not.
+    package func clientMessageID(in chat: ChatID, at seq: UInt64) throws(ClientError) -> UInt64? {
+        try storing {
+            try rows(
+                "SELECT client_message_id FROM history WHERE chat_id = ? AND chat_seq = ? AND sender_device = (SELECT device_id FROM account)",
+                {
+                    $0.bind(1, chat.rawValue)
+                    $0.bind(2, seq)
+                }
+            ) { $0.unsigned(0) }.first
         }
     }
 
@@ -74,24 +104,25 @@ extension ClientState {
             try rows(
                 """
                 WITH me AS (SELECT user_id, device_id FROM account),
-                marks AS (SELECT chat_id, max(delivered_seq) AS delivered, max(read_seq) AS read FROM receipts
-                          WHERE user_id IS NOT (SELECT user_id FROM me) GROUP BY chat_id)
-                SELECT c.id,
-                    (SELECT u.name FROM members m JOIN users u ON u.id = m.user_id WHERE m.chat_id = c.id AND m.user_id IS NOT (SELECT user_id FROM me) LIMIT 1),
-                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id),
-                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.sender_device = (SELECT device_id FROM me)),
-                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.sender_device = (SELECT device_id FROM me) AND h.chat_seq <= ifnull(k.delivered, 0)),
-                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.sender_device = (SELECT device_id FROM me) AND h.chat_seq <= ifnull(k.read, 0)),
+                marks AS (SELECT m.chat_id, min(ifnull(r.delivered_seq, 0)) AS delivered, min(ifnull(r.read_seq, 0)) AS read
+                          FROM members m LEFT JOIN receipts r ON r.chat_id = m.chat_id AND r.user_id = m.user_id
+                          WHERE m.user_id IS NOT (SELECT user_id FROM me) GROUP BY m.chat_id)
+                SELECT c.id, \(ClientState.chatLabel), c.kind,
+                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0),
+                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0 AND h.sender_device = (SELECT device_id FROM me)),
+                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0 AND h.sender_device = (SELECT device_id FROM me)
+                        AND h.chat_seq <= ifnull(k.delivered, 0)),
+                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0 AND h.sender_device = (SELECT device_id FROM me)
+                        AND h.chat_seq <= ifnull(k.read, 0)),
                     ifnull(k.delivered, 0), ifnull(k.read, 0), ifnull((SELECT max(chat_seq) FROM history h WHERE h.chat_id = c.id), 0),
-                    ifnull((SELECT sum(last - first + 1) FROM gaps g WHERE g.chat_id = c.id), 0)
-                FROM chats c LEFT JOIN marks k ON k.chat_id = c.id ORDER BY c.id
+                    ifnull((SELECT sum(last - first + 1) FROM gaps g WHERE g.chat_id = c.id AND g.gone = 0), 0)
+                FROM chats c LEFT JOIN marks k ON k.chat_id = c.id WHERE c.kind <> 2 ORDER BY c.id
                 """
             ) {
                 ChatSummary(
-                    chat: ChatID($0.unsigned(0)), with: $0.text(1), messages: Int($0.integer(2)), sent: Int($0.integer(3)),
-                    delivered: Int($0.integer(4)),
-                    read: Int($0.integer(5)), deliveredSeq: $0.unsigned(6), readSeq: $0.unsigned(7), lastSeq: $0.unsigned(8),
-                    missing: Int($0.integer(9)))
+                    chat: ChatID($0.unsigned(0)), with: $0.text(1), kind: ChatKind(rawValue: UInt8(clamping: $0.integer(2))) ?? .direct,
+                    messages: Int($0.integer(3)), sent: Int($0.integer(4)), delivered: Int($0.integer(5)), read: Int($0.integer(6)),
+                    deliveredSeq: $0.unsigned(7), readSeq: $0.unsigned(8), lastSeq: $0.unsigned(9), missing: Int($0.integer(10)))
             }
         }
     }

@@ -184,6 +184,12 @@ package enum Limits {
     package static let clientEnvelopesWaiting = 512
     /// One message of the relay's stream: a page of envelopes, the last of which may be as large as a body may be.
     package static let clientFrameBytes = drainPageBytes + bodyBytesCeiling + 64 * 1024
+    /// Characters of a group's title: it must fit a line.
+    package static let groupTitleCharacters = 128
+    /// Newcomers of a group that a client asks the relay about one by one; for more it fetches the whole group.
+    package static let clientLookups = 8
+    /// Groups whose receipts a client fetches after it connected, those with the newest messages first.
+    package static let clientReceiptFetches = 50
     /// The first wait before a client connects again is random and at most this long; it doubles up to the ceiling.
     package static let reconnectBase = Duration.milliseconds(200)
     package static let reconnectCeiling = Duration.seconds(30)

@@ -48,4 +48,30 @@ import Testing
             #expect(covered == Array(first...last))
         }
     }
+
+    @Test func gapMarkers() {
+        var order = ChatOrder(highest: 5)
+        #expect(order.gone(upTo: 9) == 6...9)
+        #expect(order.highest == 9)
+        #expect(order.gone(upTo: 9) == nil)
+        #expect(order.gone(upTo: 3) == nil)
+        #expect(order.received(10) == .inOrder)
+        var new = ChatOrder()
+        #expect(new.gone(upTo: 40, joined: 30) == 30...40)
+        var joinedLater = ChatOrder()
+        #expect(joinedLater.gone(upTo: 40, joined: 41) == nil)
+        #expect(joinedLater.received(41) == .inOrder)
+    }
+
+    @Test func membershipsBeginAnew() {
+        var order = ChatOrder(highest: 5)
+        order.joined(at: 20)
+        #expect(order.received(20) == .inOrder)
+        order.joined(at: 21)
+        #expect(order.highest == 20)
+        #expect(order.received(22) == .gap(21...21))
+        // A place that was passed already does not lead back.
+        order.joined(at: 7)
+        #expect(order.highest == 22)
+    }
 }

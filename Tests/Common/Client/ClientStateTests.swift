@@ -153,7 +153,7 @@ private func mode(_ path: String) throws -> Int {
     @Test func deadLettersComeBack() throws {
         let state = try enrolled()
         let ids = try state.transaction { try ["one", "two"].map { try state.enqueue($0, to: "bob", writtenAt: Timestamp(milliseconds: 5)) } }
-        let dead = try state.transaction { try ids.compactMap { try state.bury($0, code: "recipient_gone", reason: "gone") } }
+        let dead = try state.transaction { try ids.flatMap { try state.bury($0, code: "recipient_gone", reason: "gone") } }
         #expect(dead.map(\.code) == ["recipient_gone", "recipient_gone"])
         #expect(try state.stage(of: ids[0]) == .dead)
         #expect(try state.outboxCount() == 0)

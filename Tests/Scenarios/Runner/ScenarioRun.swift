@@ -20,9 +20,13 @@ final class ScenarioRun {
     private var lastSent: [DeviceName: [Int64]] = [:]
     private var written: [DeviceName: Int] = [:]
     private var lastLink: String?
+    /// Texts that a device must not have kept in any file.
+    var lost: [DeviceName: [String]] = [:]
+    /// The last message of each text that somebody deleted.
+    var deleted: [String: HistoryEntry] = [:]
 
     /// No single step takes so long unless something is wrong.
-    private static let patience = Duration.seconds(60)
+    static let patience = Duration.seconds(60)
 
     init(_ script: Script) throws {
         self.script = script
@@ -51,11 +55,13 @@ final class ScenarioRun {
         await relay?.kill()
     }
 
-    /// What holds at the end of every scenario: nobody was shown anything twice or out of order; the relay stops cleanly; and the commands
-    /// that it applied, applied again to an empty store, give the same tables.
+    /// What holds at the end of every scenario: nobody was shown anything twice or out of order; all devices have the same in the same places; what was
+    /// deleted is in no file; the relay stops cleanly; and the commands that it applied, applied again to an empty store, give the same tables.
     private func finish() async throws {
         for device in devices.values { try await device.close() }
-        let violations = devices.values.flatMap { $0.violations() }
+        var violations = devices.values.flatMap { $0.violations() }
+        for (name, texts) in lost { violations += try traces(of: texts, of: name) }
+        violations += try disagreements()
         guard let relay else { return }
         if relayRuns {
             let status = await relay.terminate()
@@ -74,6 +80,30 @@ final class ScenarioRun {
         for (table, rows) in original where replayed[table] != rows {
             throw SupportFailure("the table \(table) differs when the \(count) recorded commands are applied to an empty store")
         }
+    }
+
+    /// Places of chats that two devices have filled differently.
+    private func disagreements() throws -> [String] {
+        struct Place: Hashable {
+            var chat: ChatID
+            var seq: UInt64
+        }
+        var known: [Place: (message: MessageID, text: String?, device: DeviceName)] = [:]
+        var found: [String] = []
+        for (name, device) in devices.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+            for entry in try ClientState.inspect(device.directory).0.history() {
+                let place = Place(chat: entry.chat, seq: entry.chatSeq)
+                guard let other = known[place] else {
+                    known[place] = (entry.message, entry.text, name)
+                    continue
+                }
+                if other.message != entry.message || (other.text != nil && entry.text != nil && other.text != entry.text) {
+                    found.append("\(name) and \(other.device) have something else at place \(entry.chatSeq) of chat \(entry.chat)")
+                }
+                if other.text == nil { known[place] = (entry.message, entry.text, name) }
+            }
+        }
+        return found
     }
 
     // MARK: Sentences
@@ -95,25 +125,21 @@ final class ScenarioRun {
             guard let link = lastLink else { throw SupportFailure("no invite was used yet") }
             try await refuse(name, link, code)
 
-        case .sends(let name, let text, let user): try await send(name, [text], to: user)
-        case .sendsMany(let name, let count, let user):
+        case .sends(let name, let text, let place): try await send(name, [text], to: place)
+        case .sendsMany(let name, let count, let place):
             let first = written[name, default: 0]
-            try await send(name, (first..<first + count).map { "\(name) message \($0)" }, to: user)
+            try await send(name, (first..<first + count).map { "\(name) message \($0)" }, to: place)
             written[name] = first + count
-        case .failsToSend(let name, let text, let user, let code):
-            let device = try device(name)
-            let id = try await device.session.send(text, to: user)
-            try await device.wait(for: "a dead letter") { $0.dead.contains { $0.id == id } }
-            let found = device.log.dead.first { $0.id == id }?.code
-            guard found == code else { throw SupportFailure("the message failed with \(found ?? "nothing"), not \(code)") }
-        case .receives(let name, let text, let user):
+        case .failsToSend(let name, let text, let place, let code):
+            try await expectDead(name, try await queue(name, [text], to: place), code)
+        case .receives(let name, let text, let user, let group):
             let entry = try await next(1, name)[0]
-            guard entry.text == text, entry.senderName == user else {
-                throw SupportFailure("the next message is “\(entry.text ?? "unreadable")” from \(entry.senderName ?? "somebody")")
+            guard entry.text == text, entry.senderName == user, group == nil || entry.with == group && entry.inGroup else {
+                throw SupportFailure("the next message is \(Self.describe(entry))")
             }
-        case .receivesMany(let name, let count, let user):
-            for entry in try await next(count, name) where entry.senderName != user {
-                throw SupportFailure("“\(entry.text ?? "unreadable")” is from \(entry.senderName ?? "somebody")")
+        case .receivesMany(let name, let count, let user, let group):
+            for entry in try await next(count, name) where entry.senderName != user || (group != nil && (entry.with != group || !entry.inGroup)) {
+                throw SupportFailure("among the messages is \(Self.describe(entry))")
             }
         case .has(let name, let count):
             let device = try device(name)
@@ -134,6 +160,10 @@ final class ScenarioRun {
             let stage: SendStage = watermark == .read ? .read : .delivered
             try await device(name).session.wait(for: ids, stage, timeout: Self.patience)
             try await check(ids, name, isNotDead: stage)
+
+        case .creates, .changes, .failsToChange, .knowsGroup, .seesMembers, .seesRole, .isOut, .seesNothingMissing:
+            try await performGroup(sentence)
+        case .deletes, .failsToDelete, .hasLost, .stillHas, .learns, .learnsDeleted: try await performDeletion(sentence)
 
         case .goesOffline(let name):
             try await device(name).goOffline()
@@ -181,7 +211,7 @@ final class ScenarioRun {
         return relay
     }
 
-    private func device(_ name: DeviceName) throws -> TestDevice {
+    func device(_ name: DeviceName) throws -> TestDevice {
         guard let device = devices[name] else { throw SupportFailure("\(name) is not enrolled") }
         return device
     }
@@ -221,15 +251,45 @@ final class ScenarioRun {
         online.insert(name)
     }
 
-    private func send(_ name: DeviceName, _ texts: [String], to user: String) async throws {
-        let ids = try await device(name).session.send(texts, to: user)
+    private func send(_ name: DeviceName, _ texts: [String], to place: Sentence.Place) async throws {
+        let ids = try await queue(name, texts, to: place)
         lastSent[name] = ids
+        try await untilSent(name, ids)
+    }
+
+    private func queue(_ name: DeviceName, _ texts: [String], to place: Sentence.Place) async throws -> [Int64] {
+        let session = try device(name).session
+        switch place {
+        case .user(let user): return try await session.send(texts, to: user)
+        case .group(let title): return try await session.send(texts, toGroup: try await group(title, name))
+        }
+    }
+
+    /// The group of that title on a device.
+    func group(_ title: String, _ name: DeviceName) async throws -> GroupTarget {
+        try await device(name).session.read { state throws(ClientError) in try state.findGroup(title) }
+    }
+
+    /// What was queued is on the relay's disk, when there is a way to it.
+    func untilSent(_ name: DeviceName, _ ids: [Int64]) async throws {
         guard relayRuns, online.contains(name) else { return }
         try await device(name).session.wait(for: ids, .sent, timeout: Self.patience)
         try await check(ids, name, isNotDead: .sent)
     }
 
-    private func check(_ ids: [Int64], _ name: DeviceName, isNotDead stage: SendStage) async throws {
+    func expectDead(_ name: DeviceName, _ ids: [Int64], _ code: String) async throws {
+        let device = try device(name)
+        try await device.wait(for: "a dead letter") { log in ids.allSatisfy { id in log.dead.contains { $0.id == id } } }
+        for letter in device.log.dead where ids.contains(letter.id) && letter.code != code {
+            throw SupportFailure("it failed with \(letter.code), not \(code): \(letter.reason)")
+        }
+    }
+
+    private static func describe(_ entry: HistoryEntry) -> String {
+        "“\(entry.text ?? "unreadable")” from \(entry.senderName ?? "somebody")\(entry.inGroup ? " in “\(entry.with ?? "a group")”" : "")"
+    }
+
+    func check(_ ids: [Int64], _ name: DeviceName, isNotDead stage: SendStage) async throws {
         let dead = try device(name).log.dead.filter { ids.contains($0.id) }
         guard dead.isEmpty else {
             throw SupportFailure("instead of \(stage), “\(dead[0].text)” is a dead letter: \(dead[0].code), \(dead[0].reason)")

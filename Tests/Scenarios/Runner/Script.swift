@@ -52,22 +52,53 @@ enum Sentence: Sendable {
     /// `devices alice.phone, bob.phone`: enrolled with fresh invites, and online.
     case devices([DeviceName])
 
-    /// `alice.phone sends "hello" to bob`: returns when the relay has it, or with the relay away when it is in the outbox.
-    case sends(DeviceName, String, to: String)
-    /// `alice.phone sends 100 messages to bob`.
-    case sendsMany(DeviceName, Int, to: String)
-    /// `alice.phone fails to send "hello" to bob: recipient_gone`.
-    case failsToSend(DeviceName, String, to: String, code: String)
-    /// `bob.phone receives "hello" from alice`: its next message.
-    case receives(DeviceName, String, from: String)
-    /// `bob.phone receives 100 messages from alice`.
-    case receivesMany(DeviceName, Int, from: String)
+    /// `alice.phone sends "hello" to bob`, `sends "hello" to group "team"`: returns when the relay has it, or, without a connection, when it is in the
+    /// outbox.
+    case sends(DeviceName, String, to: Place)
+    /// `alice.phone sends 100 messages to bob`, `sends 100 messages to group "team"`.
+    case sendsMany(DeviceName, Int, to: Place)
+    /// `alice.phone fails to send "hello" to bob: recipient_gone`, `fails to send "hello" to group "team": left_group`.
+    case failsToSend(DeviceName, String, to: Place, code: String)
+    /// `bob.phone receives "hello" from alice`, `receives "hello" from alice in "team"`: its next message.
+    case receives(DeviceName, String, from: String, group: String?)
+    /// `bob.phone receives 100 messages from alice`, with `in "team"` too.
+    case receivesMany(DeviceName, Int, from: String, group: String?)
     /// `bob.phone has 101 messages in order without duplicates`: waits until they are there, then counts all it was ever shown.
     case has(DeviceName, Int)
     /// `bob.phone has read all from alice`: says so to the relay.
     case hasRead(DeviceName, from: String)
     /// `alice.phone sees delivered`, `sees read`: of the last message it sent.
     case sees(DeviceName, Watermark)
+
+    /// `alice.phone creates group "team" with bob, carol`. Like all changes and deletions, it returns as a send does.
+    case creates(DeviceName, String, with: [String])
+    /// `alice.phone adds dave to "team"`, `removes carol from "team"`, `leaves "team"`, `renames "team" to "crew"`, `makes bob admin of "team"`.
+    case changes(DeviceName, Change)
+    /// `bob.phone fails to add dave to "team": not_permitted`, and so on: `remove carol from`, `leave`, `rename`, `make bob admin of`.
+    case failsToChange(DeviceName, Change, code: String)
+    /// `bob.phone knows group "team"`: waits until a group has that title there.
+    case knowsGroup(DeviceName, String)
+    /// `bob.phone sees members of "team": alice, bob`: waits until these are all.
+    case seesMembers(DeviceName, String, [String])
+    /// `bob.phone sees bob as owner of "team"`.
+    case seesRole(DeviceName, String, String, of: String)
+    /// `carol.phone is out of "team"`: waits until it has received that.
+    case isOut(DeviceName, String)
+    /// `bob.phone sees no places missing`: in no chat.
+    case seesNothingMissing(DeviceName)
+
+    /// `alice.phone deletes "hello"`, `deletes "hello" for everyone`: the last message with that text.
+    case deletes(DeviceName, String, forEveryone: Bool)
+    /// `bob.phone fails to delete "hello" for everyone: not_permitted`.
+    case failsToDelete(DeviceName, String, forEveryone: Bool, code: String)
+    /// `bob.phone has lost "hello"`: waits until no message there has that text; at the end no file of the device may hold it.
+    case hasLost(DeviceName, String)
+    /// `bob.phone still has "hello"`.
+    case stillHas(DeviceName, String)
+    /// `alice.phone learns "hello": 3 of 4 have it, 1 read it`: asks the relay about a message that the device sent.
+    case learns(DeviceName, String, delivered: Int, recipients: Int, read: Int)
+    /// `alice.phone learns "hello" is deleted`.
+    case learnsDeleted(DeviceName, String)
 
     /// `bob.phone goes offline`, `comes online`, `restarts`.
     case goesOffline(DeviceName)
@@ -94,6 +125,21 @@ enum Sentence: Sendable {
     case operatorRemoves(String)
 
     enum Watermark: String, Sendable { case delivered, read }
+
+    /// Where a message goes.
+    enum Place: Sendable, Equatable {
+        case user(String)
+        case group(String)
+    }
+
+    /// A change of a group, named by its title.
+    enum Change: Sendable, Equatable {
+        case add([String], String)
+        case remove([String], String)
+        case leave(String)
+        case rename(String, to: String)
+        case role([String], String, String)
+    }
 
     init(_ words: inout Words) throws {
         switch try words.next("a sentence") {
@@ -134,46 +180,84 @@ enum Sentence: Sendable {
     }
 
     private static func device(_ device: DeviceName, _ words: inout Words) throws -> Sentence {
-        switch try words.next("what the device does") {
+        let verb = try words.next("what the device does")
+        switch verb {
         case "sends":
             if let count = try words.count("messages") {
                 try words.expect("to")
-                return .sendsMany(device, count, to: try Words.user(words.next("a user")))
+                return .sendsMany(device, count, to: try place(&words))
             }
             let text = try words.quoted()
             try words.expect("to")
-            return .sends(device, text, to: try Words.user(words.next("a user")))
+            return .sends(device, text, to: try place(&words))
         case "fails":
             try words.expect("to")
-            if words.take("enrol:") { return .failsToEnrol(device, code: try words.next("an error code")) }
-            if words.take("enrol") {
-                try words.expect("with", "a", "used", "invite:")
-                return .failsToEnrolAgain(device, code: try words.next("an error code"))
-            }
-            try words.expect("send")
-            let text = try words.quoted()
-            try words.expect("to")
-            let user = try words.next("a user and “:”")
-            guard user.hasSuffix(":") else { throw Words.Unexpected("“:” and an error code are missing") }
-            return .failsToSend(device, text, to: try Words.user(String(user.dropLast())), code: try words.next("an error code"))
+            return try failure(device, &words)
         case "receives":
             if let count = try words.count("messages") {
                 try words.expect("from")
-                return .receivesMany(device, count, from: try Words.user(words.next("a user")))
+                return .receivesMany(device, count, from: try Words.user(words.next("a user")), group: words.take("in") ? try words.quoted() : nil)
             }
             let text = try words.quoted()
             try words.expect("from")
-            return .receives(device, text, from: try Words.user(words.next("a user")))
+            return .receives(device, text, from: try Words.user(words.next("a user")), group: words.take("in") ? try words.quoted() : nil)
         case "has":
             if words.take("read") {
                 try words.expect("all", "from")
                 return .hasRead(device, from: try Words.user(words.next("a user")))
             }
+            if words.take("lost") { return .hasLost(device, try words.quoted()) }
             let count = try words.number()
             try words.expect("messages", "in", "order", "without", "duplicates")
             return .has(device, count)
+        case "still":
+            try words.expect("has")
+            return .stillHas(device, try words.quoted())
+        case "creates":
+            try words.expect("group")
+            let title = try words.quoted()
+            try words.expect("with")
+            return .creates(device, title, with: try words.list().map { try Words.user($0) })
+        case "adds", "removes", "leaves", "renames", "makes":
+            words.putBack(String(verb.dropLast()))
+            return .changes(device, try change(&words))
+        case "deletes":
+            let text = try words.quoted()
+            return .deletes(device, text, forEveryone: try forEveryone(&words))
+        case "knows":
+            try words.expect("group")
+            return .knowsGroup(device, try words.quoted())
+        case "learns":
+            let text = try words.quoted()
+            if words.take("is") {
+                try words.expect("deleted")
+                return .learnsDeleted(device, text)
+            }
+            try words.expect(":")
+            let delivered = try words.number()
+            try words.expect("of")
+            let recipients = try words.number()
+            try words.expect("have", "it,")
+            let read = try words.number()
+            try words.expect("read", "it")
+            return .learns(device, text, delivered: delivered, recipients: recipients, read: read)
         case "sees":
+            if words.take("members") {
+                try words.expect("of")
+                let title = try words.quoted()
+                try words.expect(":")
+                return .seesMembers(device, title, try words.list().map { try Words.user($0) })
+            }
+            if words.take("no") {
+                try words.expect("places", "missing")
+                return .seesNothingMissing(device)
+            }
             let word = try words.next("delivered or read")
+            if words.take("as") {
+                let role = try words.next("a role")
+                try words.expect("of")
+                return .seesRole(device, try Words.user(word), role, of: try words.quoted())
+            }
             guard let watermark = Watermark(rawValue: word) else { throw Words.Unexpected("a device sees “delivered” or “read”, not “\(word)”") }
             return .sees(device, watermark)
         case "goes":
@@ -184,11 +268,84 @@ enum Sentence: Sendable {
             return .comesOnline(device)
         case "restarts": return .restarts(device)
         case "is":
+            if words.take("out") {
+                try words.expect("of")
+                return .isOut(device, try words.quoted())
+            }
             try words.expect("cut", "off:")
             return .isCutOff(device, code: try words.next("an error code"))
         case "enrols": return .enrols(device)
         case let word:
-            throw Words.Unexpected("a device sends, receives, has, sees, goes, comes, restarts, enrols, fails or is cut off; “\(word)” is unknown")
+            throw Words.Unexpected(
+                """
+                a device sends, receives, has, still has, sees, knows, learns, creates, adds, removes, leaves, renames, makes, deletes, goes, comes, restarts, \
+                enrols, fails, is out or is cut off; “\(word)” is unknown
+                """)
+        }
+    }
+
+    private static func failure(_ device: DeviceName, _ words: inout Words) throws -> Sentence {
+        if words.take("enrol:") { return .failsToEnrol(device, code: try words.next("an error code")) }
+        if words.take("enrol") {
+            try words.expect("with", "a", "used", "invite:")
+            return .failsToEnrolAgain(device, code: try words.next("an error code"))
+        }
+        if words.take("send") {
+            let text = try words.quoted()
+            try words.expect("to")
+            if words.take("group") {
+                let title = try words.quoted()
+                return .failsToSend(device, text, to: .group(title), code: try code(&words))
+            }
+            let user = try words.next("a user and “:”")
+            guard user.hasSuffix(":") else { throw Words.Unexpected("“:” and an error code are missing") }
+            return .failsToSend(device, text, to: .user(try Words.user(String(user.dropLast()))), code: try words.next("an error code"))
+        }
+        if words.take("delete") {
+            let text = try words.quoted()
+            let all = words.take("for")
+            if all { try words.expect("everyone:") } else { try words.expect(":") }
+            return .failsToDelete(device, text, forEveryone: all, code: try words.next("an error code"))
+        }
+        let change = try change(&words)
+        return .failsToChange(device, change, code: try code(&words))
+    }
+
+    private static func code(_ words: inout Words) throws -> String {
+        try words.expect(":")
+        return try words.next("an error code")
+    }
+
+    private static func place(_ words: inout Words) throws -> Place {
+        if words.take("group") { return .group(try words.quoted()) }
+        return .user(try Words.user(words.next("a user")))
+    }
+
+    private static func forEveryone(_ words: inout Words) throws -> Bool {
+        guard words.take("for") else { return false }
+        try words.expect("everyone")
+        return true
+    }
+
+    /// In the infinitive: `add dave, erin to "team"`.
+    private static func change(_ words: inout Words) throws -> Change {
+        switch try words.next("what becomes of the group") {
+        case "add":
+            let users = try words.users(before: "to")
+            return .add(users, try words.quoted())
+        case "remove":
+            let users = try words.users(before: "from")
+            return .remove(users, try words.quoted())
+        case "leave": return .leave(try words.quoted())
+        case "rename":
+            let title = try words.quoted()
+            try words.expect("to")
+            return .rename(title, to: try words.quoted())
+        case "make":
+            var users = try words.users(before: "of")
+            guard users.count > 1, let role = users.popLast() else { throw Words.Unexpected("a role is missing") }
+            return .role(users, role, try words.quoted())
+        case let word: throw Words.Unexpected("a group’s members add, remove, leave, rename or make; “\(word)” is unknown")
         }
     }
 }
@@ -255,6 +412,20 @@ struct Words {
         guard case .plain(wanted)? = words.first else { return false }
         words = words.dropFirst()
         return true
+    }
+
+    /// Puts a word in front of what is left.
+    mutating func putBack(_ word: String) { words = [.plain(word)] + words }
+
+    /// Names, with or without commas, up to and with a word.
+    mutating func users(before end: String) throws -> [String] {
+        var names: [String] = []
+        while !take(end) {
+            let word = try next("a user or “\(end)”")
+            names.append(try Words.user(word.hasSuffix(",") ? String(word.dropLast()) : word))
+        }
+        guard !names.isEmpty else { throw Unexpected("a user is missing") }
+        return names
     }
 
     mutating func expect(_ wanted: String...) throws {

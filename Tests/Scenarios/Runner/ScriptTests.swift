@@ -27,6 +27,32 @@ import Testing
                 bob.tablet enrols
                 bob.tablet fails to enrol: device_limit
                 bob.tablet fails to enrol with a used invite: invite_used
+                alice.phone sends "hello" to group "team"
+                alice.phone sends 100 messages to group "team"
+                alice.phone fails to send "hello" to group "team": left_group
+                bob.phone receives "hello" from alice in "team"
+                bob.phone receives 100 messages from alice in "team"
+                alice.phone creates group "team" with bob, carol
+                alice.phone adds dave, erin to "team"
+                alice.phone removes carol from "team"
+                alice.phone leaves "team"
+                alice.phone renames "team" to "the crew"
+                alice.phone makes bob, carol admin of "team"
+                bob.phone fails to add dave to "team": not_permitted
+                bob.phone fails to make bob owner of "team": not_permitted
+                bob.phone knows group "team"
+                bob.phone sees members of "team": alice, bob
+                bob.phone sees bob as owner of "team"
+                bob.phone is out of "team"
+                bob.phone sees no places missing
+                alice.phone deletes "hello"
+                alice.phone deletes "hello" for everyone
+                bob.phone fails to delete "hello" for everyone: not_permitted
+                bob.phone fails to delete "hello": chat_unknown
+                bob.phone has lost "hello"
+                bob.phone still has "hello"
+                alice.phone learns "hello": 3 of 4 have it, 1 read it
+                alice.phone learns "hello" is deleted
                 relay is killed
                 relay stops cleanly
                 relay starts
@@ -36,9 +62,9 @@ import Testing
                 operator revokes bob.phone
                 operator removes bob
                 """)
-        #expect(script.lines.count == 27)
+        #expect(script.lines.count == 53)
         #expect(script.lines.first?.number == 2)
-        guard case .sends(let device, let text, let user)? = script.lines.dropFirst(3).first?.sentence else {
+        guard case .sends(let device, let text, .user(let user))? = script.lines.dropFirst(3).first?.sentence else {
             Issue.record("the fourth sentence is not a send")
             return
         }
@@ -53,6 +79,10 @@ import Testing
         ("alice.phone sends 3 letters to bob", "“messages” is missing before “letters to bob”"),
         ("alice.phone flies", "a device sends, receives"),
         ("alice sends \"hello\" to bob", "“alice” is neither a known word nor a device"),
+        ("alice.phone adds dave", "a user or “to” is missing"),
+        ("alice.phone makes bob of \"team\"", "a role is missing"),
+        ("alice.phone creates group \"team\" with", "names are missing"),
+        ("alice.phone fails to fly: never", "add, remove, leave, rename or make"),
         ("relay explodes", "a relay “is killed”"),
         ("operator runs \"x\" / expects exit one", "“one” is not a number"),
         ("users alice bob", "a comma is missing behind “alice”"),

@@ -7,10 +7,14 @@ import RelayModel
 struct ClientHistoryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history", abstract: "Print the messages that this device has.",
-        discussion: "In the order of each chat. --raw prints only the texts, byte for byte, one a line.")
+        discussion: """
+            In the order of each chat, with the changes of groups, deletions, and what is missing. --raw prints only the texts, byte for byte, one a line.
+            """)
 
-    @Option(name: .customLong("chat-with"), help: ArgumentHelp("Only the chat with this user.", valueName: "user"))
-    var chatWith: String?
+    @Option(
+        name: [.customLong("chat"), .customLong("chat-with")],
+        help: ArgumentHelp("Only this chat: the other user, the group's title, or the chat's number.", valueName: "chat"))
+    var chat: String?
 
     @Flag(help: "Only the texts.")
     var raw = false
@@ -23,26 +27,17 @@ struct ClientHistoryCommand: AsyncParsableCommand {
 
     struct Report: Codable {
         var messages: [MessageReport]
+        var gaps: [GapReport]
     }
 
     func run() async throws {
         try await translatingClientErrors {
             let (state, _) = try ClientState.inspect(client.directory)
-            var chat: ChatID?
-            if let chatWith {
-                let name: String
-                do throws(UserName.Invalid) { name = try UserName(chatWith).text } catch { throw ControlError(.badRequest, error.description) }
-                chat = try state.chat(with: name)
-                guard chat != nil else {
-                    throw ControlError(
-                        .notFound, "this device has no chat with \(name)",
-                        hint: "`chatctl client status --state \(client.directory.path)` lists the chats")
-                }
-            }
-            let entries = try state.history(chat: chat)
+            let chosen = try chat.map { text throws(ClientError) in try state.findChat(text) }
+            let entries = try state.history(chat: chosen)
             if raw {
                 var unreadable = 0
-                for entry in entries {
+                for entry in entries where entry.kind == .message {
                     if let text = entry.text { StandardOutput.write(text + "\n") } else { unreadable += 1 }
                 }
                 if unreadable > 0 {
@@ -50,22 +45,13 @@ struct ClientHistoryCommand: AsyncParsableCommand {
                 }
                 return
             }
-            let report = Report(messages: entries.map { MessageReport($0) })
-            guard !entries.isEmpty || client.rendering.json else {
+            let gaps = try state.gapRecords(chat: chosen)
+            let report = Report(messages: entries.map { MessageReport($0) }, gaps: gaps.map { GapReport($0) })
+            guard !entries.isEmpty || !gaps.isEmpty || client.rendering.json else {
                 Talk.say("There are no messages yet.")
                 return
             }
-            try client.output.show(report) { page in
-                page.table(
-                    ["SENT", "CHAT WITH", Page.Column("SEQ", .right), "FROM", "TEXT"],
-                    report.messages.map { message in
-                        [
-                            Cell(Figures.time(message.sentAt), .faint), Cell(message.with ?? message.chat.description), Cell("\(message.seq)"),
-                            Cell(message.from ?? message.fromDevice.description, .strong),
-                            message.text.map { Cell($0) } ?? Cell(message.problem ?? "unreadable", .bad),
-                        ]
-                    })
-            }
+            try client.output.show(report) { $0.history(entries, gaps: gaps) }
         }
     }
 }

@@ -10,7 +10,8 @@ struct ClientListenCommand: AsyncParsableCommand {
         commandName: "listen", abstract: "Receive messages and print them as they come.",
         discussion: """
             Stays connected, through restarts of the relay too, until it is ended. Each message is in the history on disk before it is printed and before \
-            the relay is told that it has arrived. Also sends what waits in the outbox. --json prints one message a line.
+            the relay is told that it has arrived. Also sends what waits in the outbox. --json prints one message a line. Changes of groups and deletions are \
+            told on the standard error.
             """)
 
     @Option(help: ArgumentHelp("End after so many messages.", valueName: "number"))
@@ -42,8 +43,10 @@ struct ClientListenCommand: AsyncParsableCommand {
             do {
                 let (limited, untilCaughtUp) = (count != nil, untilCaughtUp)
                 do throws(ClientError) {
-                    try await session.wait(for: "messages", timeout: timeout.map { .milliseconds(Int64($0 * 1000)) }) { session in
-                        printer.failed || limited && printer.isDone || untilCaughtUp && session.isCaughtUp && session.outboxIsEmpty
+                    try await session.wait(for: "messages", timeout: timeout.map { .milliseconds(Int64($0 * 1000)) }) { session throws(ClientError) in
+                        if printer.failed || limited && printer.isDone { return true }
+                        guard untilCaughtUp, session.isCaughtUp else { return false }
+                        return try session.outboxIsEmpty
                     }
                 } catch {
                     if case .timeout = error, !limited, !untilCaughtUp {} else { throw error }
@@ -99,7 +102,7 @@ private final class ListenPrinter: Sendable {
         case .unreadable(let entry):
             Talk.say("a message of \(entry.senderName ?? "somebody") cannot be read: \(entry.problem ?? "unknown")")
         case .dead(let letter):
-            Talk.say("a message to \(letter.recipient) was not accepted: \(letter.reason) (\(letter.code))")
+            Talk.say("\(letter.what) was not accepted: \(letter.reason) (\(letter.code))")
         case .connected:
             if state.withLock({ state in
                 defer { state.offline = false }
@@ -119,6 +122,10 @@ private final class ListenPrinter: Sendable {
                 return state.beforeEnrolment
             }
             if older > 0 { Talk.say("\(Figures.number(older, "message")) cannot be read: \(HistoryEntry.beforeEnrolment)") }
+        case .changed(let entry): Talk.say("\(Figures.time(entry.sentAt))  \(ChangeText.sentence(entry))")
+        case .deleted(_, let seqs, let forEveryone, _):
+            Talk.say("\(Figures.number(seqs.count, "message")) deleted \(forEveryone ? "for everyone" : "on another device of this user")")
+        case .logNotEmptied(let error): Talk.say("the state directory may hold what was deleted until the next command: \(error.description)")
         case .sent, .receipt, .ended: break
         }
     }

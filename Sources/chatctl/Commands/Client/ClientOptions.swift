@@ -25,12 +25,13 @@ extension ControlError {
             switch error {
             case .state, .notEnrolled, .alreadyEnrolled: .configuration
             case .locked, .outboxFull, .timeout: .tryAgain
-            case .link, .userName: .badRequest
+            case .link, .userName, .ambiguousGroup, .request: .badRequest
+            case .groupUnknown, .chatUnknown: .notFound
             case .unreachable: .daemonUnreachable
             case .revoked: .notPermitted
             case .refused(let refusal):
                 switch refusal.code {
-                case "overloaded", "restarting", "timeout": .tryAgain
+                case "overloaded", "restarting", "timeout", "rate_limited": .tryAgain
                 default: .failed
                 }
             case .protocolViolation, .replaced, .store, .stopped: .failed

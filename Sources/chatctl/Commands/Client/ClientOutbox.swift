@@ -17,6 +17,8 @@ struct ClientOutboxCommand: AsyncParsableCommand {
         var to: String
         var text: String
         var writtenAt: Timestamp
+        /// What it is, when it is no message.
+        var command: String?
     }
 
     struct Report: Codable {
@@ -36,9 +38,10 @@ struct ClientOutboxCommand: AsyncParsableCommand {
             } else {
                 state = try ClientState.inspect(client.directory).0
             }
+            let (waiting, dead) = (try state.outbox(), try state.deadLetters())
             let report = Report(
-                waiting: try state.outbox().map { Waiting(id: $0.id, to: $0.recipient, text: $0.text, writtenAt: $0.writtenAt) },
-                dead: try state.deadLetters().map { DeadLetterReport($0) }, retried: retried)
+                waiting: waiting.map { Waiting(id: $0.id, to: $0.recipient, text: $0.text, writtenAt: $0.writtenAt, command: $0.command?.name) },
+                dead: dead.map { DeadLetterReport($0) }, retried: retried)
             if let retried, !client.rendering.json { Talk.say("\(Figures.number(retried, "dead letter")) put back.") }
             guard !report.waiting.isEmpty || !report.dead.isEmpty || client.rendering.json else {
                 Talk.say("The outbox is empty.")
@@ -47,8 +50,15 @@ struct ClientOutboxCommand: AsyncParsableCommand {
             try client.output.show(report) { page in
                 page.table(
                     ["WRITTEN", "TO", "STATE", "TEXT"],
-                    report.waiting.map { [Cell(Figures.time($0.writtenAt), .faint), Cell($0.to, .strong), "waiting", Cell($0.text)] }
-                        + report.dead.map { [Cell(Figures.time($0.writtenAt), .faint), Cell($0.to, .strong), Cell($0.code, .bad), Cell($0.text)] })
+                    waiting.map {
+                        [Cell(Figures.time($0.writtenAt), .faint), Cell($0.recipient, .strong), "waiting", Cell($0.command?.sentence ?? $0.text)]
+                    }
+                        + dead.map {
+                            [
+                                Cell(Figures.time($0.writtenAt), .faint), Cell($0.recipient, .strong), Cell($0.code, .bad),
+                                Cell($0.command?.sentence ?? $0.text),
+                            ]
+                        })
             }
         }
     }

@@ -8,7 +8,7 @@ import Synchronization
 /// `chatctl client send`
 struct ClientSendCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "send", abstract: "Send messages to a user.",
+        commandName: "send", abstract: "Send messages to a user or a group.",
         discussion: """
             Without a text the messages come from --file or from the standard input, one a line. They are in the outbox on disk before anything is sent: \
             when this is interrupted, the next `send` or `listen` goes on with them.
@@ -19,8 +19,11 @@ struct ClientSendCommand: AsyncParsableCommand {
     @Argument(help: "The message.")
     var text: String?
 
-    @Option(help: ArgumentHelp("The recipient's user name.", valueName: "user"))
-    var to: String
+    @Option(help: ArgumentHelp("The recipient's user name, or the title of a group.", valueName: "user"))
+    var to: String?
+
+    @Option(help: ArgumentHelp("The group's title or number.", valueName: "group"))
+    var group: String?
 
     @Option(help: ArgumentHelp("Send each line of a file as a message; “-” is the standard input.", valueName: "path"))
     var file: String?
@@ -34,15 +37,8 @@ struct ClientSendCommand: AsyncParsableCommand {
     @OptionGroup var client: ClientOptions
 
     func validate() throws {
+        if (to == nil) == (group == nil) { throw ValidationError("give --to or --group") }
         if text != nil, file != nil { throw ValidationError("give a text or --file, not both") }
-    }
-
-    struct Report: Codable {
-        var to: String
-        var messages: Int
-        /// How far all messages have got that are not dead.
-        var reached: String
-        var dead: [DeadLetterReport]
     }
 
     func run() async throws {
@@ -52,14 +48,16 @@ struct ClientSendCommand: AsyncParsableCommand {
             let progress = SendProgress()
             let session = try Session(client.directory) { progress.handle($0) }
             do {
-                let ids = try await session.send(texts, to: to)
+                let ids = try await queue(texts, session)
                 progress.begin(ids)
                 await session.start()
                 try await session.wait(for: ids, stage, timeout: timeout.map { .seconds($0.seconds) })
                 let dead = try await session.read { state throws(ClientError) in try state.deadLetters() }.filter { ids.contains($0.id) }
                 await session.close()
                 Talk.endProgress()
-                try show(ids, dead)
+                try ClientChange.report(
+                    ChangeOutcome(to: name, messages: ids.count, reached: wait.rawValue, dead: dead.map { DeadLetterReport($0) }), dead, client
+                ) { "\(Figures.number($0, "message")) to \(name): \(wait.rawValue)." }
             } catch {
                 await session.close()
                 Talk.endProgress()
@@ -76,17 +74,18 @@ struct ClientSendCommand: AsyncParsableCommand {
         }
     }
 
-    private func show(_ ids: [Int64], _ dead: [DeadLetter]) throws {
-        let report = Report(to: to, messages: ids.count, reached: wait.rawValue, dead: dead.map { DeadLetterReport($0) })
-        try client.output.show(report) { page in
-            let good = ids.count - dead.count
-            if good > 0 { page.line("\(Figures.number(good, "message")) to \(to): \(wait.rawValue).", .good) }
+    private var name: String { group ?? to ?? "" }
+
+    private func queue(_ texts: [String], _ session: Session) async throws -> [Int64] {
+        if let group {
+            let target = try await session.read { state throws(ClientError) in try state.findGroup(group) }
+            return try await session.send(texts, toGroup: target)
         }
-        guard let first = dead.first else { return }
-        let what = ids.count == 1 ? "the message to \(to) was" : "\(dead.count) of \(Figures.number(ids.count, "message")) to \(to) were"
-        throw ControlError(
-            .failed, "\(what) not accepted: \(first.reason) (\(first.code))",
-            hint: "kept as a dead letter: chatctl client outbox --state \(client.directory.path) lists them, --retry-dead tries again")
+        let name = to ?? ""
+        // A group of that title, unless somebody of that name is known: nobody shall receive what is meant for somebody else.
+        let target = try await session.read { state throws(ClientError) in try state.groupForRecipient(name) }
+        if let target { return try await session.send(texts, toGroup: target) }
+        return try await session.send(texts, to: name)
     }
 }
 

@@ -1,0 +1,24 @@
+import ArgumentParser
+import RelayClient
+
+/// `chatctl client group remove`
+struct ClientGroupRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "remove", abstract: "Remove members.")
+
+    @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
+    var group: String
+
+    @Argument(help: ArgumentHelp("Who.", valueName: "user"))
+    var users: [String]
+
+    @OptionGroup var options: ClientChange.Options
+
+    func run() async throws {
+        let (group, users) = (group, ClientGroupCommand.names(users))
+        try await ClientChange.run(options, group) { session throws(ClientError) in
+            [try session.remove(users, from: try session.read { state throws(ClientError) in try state.findGroup(group) })]
+        } done: { _ in
+            "\(users.joined(separator: ", ")) removed from \(group)."
+        }
+    }
+}
