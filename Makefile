@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-tsan scenarios fuzz bench format lint clean
+.PHONY: help setup build release demo test test-tsan scenarios fuzz bench bench-short format lint clean
 
 # The test targets of the parts where threads and event loops meet.
 CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
@@ -45,8 +45,11 @@ scenarios: build ## the scripts in Tests/Scenarios alone (SCENARIO=name for one 
 fuzz: build ## wrong input for the parsers, the decoders and a running relayd (FUZZ_SECONDS=600, FUZZ_SEED=number repeats a run)
 	@.build/debug/relay-fuzz --seconds $(or $(FUZZ_SECONDS),600) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) --failures .build/fuzz
 
-bench: release ## a short set of measurements on a temporary relay (release build)
+bench: release ## all marks on temporary relays, as a table and .build/bench/latest.json (release build; some ten minutes)
 	@Tests/Demo/bench.sh .build/release
+
+bench-short: build ## all loads, small: only whether promises hold (debug build; part of make test)
+	@SHORT=1 Tests/Demo/bench.sh "$$(swift build --show-bin-path)" .build/bench-short
 
 release: setup ## release build without Swift libraries to carry along; prints the stripped sizes
 	@echo "building for release (the first time takes about ten minutes)"

@@ -159,8 +159,12 @@ let package = Package(
             ]),
         tests("RelaydTests", "relayd/Main", ["relayd", "RelayGateway", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
         tests(
-            "ChatctlTests", "chatctl", ["ChatctlCommands", "RelayClient", "RelayModel", "RelayControl", "RelayTestSupport", argumentParser],
-            exclude: ["golden"]),
+            "ChatctlTests", "chatctl",
+            [
+                "ChatctlCommands", "RelayClient", "RelayModel", "RelayWire", "RelayControl", "RelayTestSupport", nioCore, swiftProtobuf,
+                argumentParser,
+                histogram,
+            ], exclude: ["golden"]),
 
         // Across the modules. Support starts the real programs for the others.
         .target(

@@ -15,6 +15,11 @@ import Testing
         arguments: [
             ["nonsense"], ["user", "add"], ["user", "add", "a", "b"], ["status", "--nonsense"], ["device", "show", "abc"], ["invite", "revoke", "0"],
             ["invite", "create", "a", "--expires", "soon"], ["user", "list", "--limit", "x"],
+            ["bench", "nonsense"], ["bench", "--pairs", "0"], ["bench", "pairs", "--size", "15"], ["bench", "--rate", "0"],
+            ["bench", "--seconds", "601"], ["bench", "fanout", "--members", "1"], ["bench", "fanout", "--members", "1001"],
+            ["bench", "fanout", "--members", "3", "--senders", "4"], ["bench", "offline", "--pairs", "10", "--messages", "9"],
+            ["bench", "offline", "--backlog", "-1"], ["bench", "idle", "--connections", "0"], ["bench", "seed", "--connections", "3"],
+            ["bench", "seed", "--every", "0"], ["bench", "surge", "--seconds", "x"],
         ])
     func usage(arguments: [String]) async throws {
         let result = try await chatctl.run(arguments)
@@ -41,6 +46,20 @@ import Testing
         #expect(missing.standardError.contains("chatctl: hint: systemctl start relayd"))
     }
 
+    @Test(arguments: [["bench"], ["bench", "fanout"], ["bench", "offline"], ["bench", "idle"], ["bench", "seed"], ["bench", "surge"]])
+    func aLoadWithoutADaemonExitsWith69(arguments: [String]) async throws {
+        #expect(try await chatctl.run(arguments).status == .exited(69))
+    }
+
+    @Test func tooManyConnectionsAreRefusedBeforeAnythingIsAdded() async throws {
+        let result = try await chatctl.run("bench", "idle", "--connections", "100000")
+        var limit = rlimit()
+        #expect(getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+        guard limit.rlim_max < 100_000 else { return }
+        #expect(result.status == .exited(1))
+        #expect(result.standardError.contains("connections are not possible"))
+    }
+
     @Test func aSocketWithoutAListenerExitsWith69() async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("s")
@@ -63,7 +82,7 @@ import Testing
     }
 
     @Test func helpAndVersionGoToTheStandardOutput() async throws {
-        for arguments in [["--help"], ["user", "add", "--help"], ["--version"], []] {
+        for arguments in [["--help"], ["user", "add", "--help"], ["bench", "--help"], ["bench", "surge", "--help"], ["--version"], []] {
             let result = try await chatctl.run(arguments)
             #expect(result.succeeded)
             #expect(!result.standardOutput.isEmpty)

@@ -38,7 +38,7 @@ import Testing
         AuditRecord(at: later, uid: 1000, operation: "user/remove", subject: "bob", reason: "left"),
         AuditRecord(at: now, uid: 0, operation: "user/add", subject: "bob", reason: nil),
     ])
-    private static let status = Status.Reply(
+    static let status = Status.Reply(
         relayVersion: "0.1.0", startedAt: Timestamp(milliseconds: now.milliseconds - 7_200_000), now: now, processID: 4711,
         listening: ["http://127.0.0.1:8480"], publicURL: "https://chat.example.org", users: 2, devices: 3, openInvites: 1, connections: 1234,
         messagesAccepted: 1_000_000, envelopesDelivered: 2_345_678, requestsRefused: 1, storeBytes: 1_610_612_736, writerQueue: 7,
@@ -126,6 +126,13 @@ import Testing
         let outcome = ChangeOutcome(to: "the crew", messages: 1, reached: "sent", dead: [DeadLetterReport(letter)], chat: Self.team)
         try check("client-change", outcome) { $0.line("dave added to the crew.", .good) }
     }
+
+    @Test func benchPairs() throws { try check("bench-pairs", BenchSamples.pairs) { BenchSamples.pairs.show(on: &$0) } }
+    @Test func benchFanOut() throws { try check("bench-fanout", BenchSamples.fanOut) { BenchSamples.fanOut.show(on: &$0) } }
+    @Test func benchOffline() throws { try check("bench-offline", BenchSamples.offline) { BenchSamples.offline.show(on: &$0) } }
+    @Test func benchIdle() throws { try check("bench-idle", BenchSamples.idle) { BenchSamples.idle.show(on: &$0) } }
+    @Test func benchSeed() throws { try check("bench-seed", BenchSamples.seed) { BenchSamples.seed.show(on: &$0) } }
+    @Test func benchSurge() throws { try check("bench-surge", BenchSamples.surge) { BenchSamples.surge.show(on: &$0) } }
 
     @Test func streamsAreOneValueALine() throws {
         let output = Output(json: true, color: false, terminal: false, now: Self.now)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import RelayControl
+import RelayHTTP
 import RelayModel
 
 /// `chatctl bench`
@@ -7,91 +8,58 @@ struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure the relay with throw-away users.",
         discussion: """
-            Adds pairs of users, enrols a device for each, sends from one to the other and takes everything away again. The bodies are \
-            random bytes: the relay cannot tell them from ciphertext. Latency runs from the moment when a message is due to its arrival \
-            at the other device. CPU time is the relay's own, all its threads together.
-            """)
+            Adds users, enrols a device for each, puts a load on the relay, checks that nothing was lost, doubled or reordered, and takes everything \
+            away again. The bodies are random bytes: the relay cannot tell them from ciphertext. Latency runs from the moment when a message is due \
+            to its arrival at the other device. CPU time is the relay's own, all its threads together. Exit status 1 when a promise was broken.
+            """,
+        subcommands: [BenchPairs.self, BenchFanOut.self, BenchOffline.self, BenchIdle.self, BenchSeed.self, BenchSurge.self],
+        defaultSubcommand: BenchPairs.self)
+}
 
-    @Option(help: ArgumentHelp("Pairs of devices; one of each pair sends.", valueName: "count"))
-    var pairs = 8
-
-    @Option(help: ArgumentHelp("Bytes of each body.", valueName: "bytes"))
-    var size = 256
-
-    @Option(help: ArgumentHelp("Messages per second over all pairs. Without it: as many as the relay takes.", valueName: "count"))
-    var rate: Int?
-
-    @Option(help: ArgumentHelp("How long to send.", valueName: "count"))
-    var seconds = 10
-
+/// What every load takes.
+struct BenchOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where clients reach the relay (default: the public URL that its status names).", valueName: "url"))
     var url: String?
 
     @OptionGroup var global: GlobalOptions
 
-    func validate() throws {
-        guard (1...1000).contains(pairs) else { throw ValidationError("--pairs takes 1 to 1000") }
-        guard (BenchPair.stampBytes...Limits.bodyBytesCeiling).contains(size) else {
-            throw ValidationError("--size takes \(BenchPair.stampBytes) to \(Limits.bodyBytesCeiling)")
+    /// Runs a load with users of its own, removes these in any case, shows the report, and fails when a promise was broken.
+    func run<Report: BenchReport>(
+        connections: Int, _ load: (ControlClient, Endpoint, BenchPopulation) async throws -> Report
+    ) async throws {
+        try BenchDescriptors.require(connections: connections)
+        let control = global.control
+        let status = try await control.call(Status())
+        let endpoint: Endpoint
+        do {
+            endpoint = try Endpoint(url: url ?? status.publicURL)
+        } catch {
+            throw ControlError(.badRequest, "\(error)", hint: "name the address with --url")
         }
-        guard (1...600).contains(seconds) else { throw ValidationError("--seconds takes 1 to 600: the tokens live for 15 minutes") }
-        if let rate, !(1...1_000_000).contains(rate) { throw ValidationError("--rate takes 1 to 1000000") }
+        let population = BenchPopulation(socket: global.socketPath, endpoint: endpoint)
+        let report: Report
+        do {
+            report = try await translatingClientErrors { try await load(control, endpoint, population) }
+        } catch {
+            try await population.remove()
+            throw error
+        }
+        try await population.remove()
+        try global.output.show(report) { report.show(on: &$0) }
+        try report.verdict.check()
     }
-
-    func run() async throws {
-        let run = BenchRun(control: global.control, pairs: pairs, bodyBytes: size, rate: rate, seconds: seconds, url: url)
-        let report = try await translatingClientErrors { try await run.run() }
-        try global.output.show(report) { page in
-            page.pairs([
-                ("pairs", Cell(Figures.count(report.pairs))),
-                ("body", Cell(Figures.bytes(report.bodyBytes))),
-                ("load", Cell(report.rate.map { "\(Figures.count($0)) messages/s" } ?? "\(BenchPair.window) outstanding per pair")),
-                ("delivered", Cell("\(Figures.count(report.delivered)) messages in \(report.seconds) s")),
-                ("rate", Cell("\(Figures.count(Int(report.messagesPerSecond))) messages/s", .strong)),
-                ("p50", Cell(milliseconds(report.p50Microseconds))),
-                ("p99", Cell(milliseconds(report.p99Microseconds))),
-                ("p99.9", Cell(milliseconds(report.p999Microseconds))),
-                ("relay CPU", Cell("\(Figures.decimal(report.cpuMicrosecondsPerMessage, digits: 1)) µs a delivered message", .strong)),
-                ("batch", Cell("\(Figures.decimal(report.commandsPerCommit, digits: 1)) commands a commit")),
-                ("relay memory", Cell(Figures.bytes(report.residentBytes))),
-                ("a connection", Cell(report.residentBytesPerConnection.map { Figures.bytes($0) } ?? "-")),
-                ("lost", Cell(Figures.count(report.lost), report.lost == 0 ? .good : .bad)),
-                ("doubled", Cell(Figures.count(report.doubled), report.doubled == 0 ? .good : .bad)),
-                ("refused", Cell(Figures.count(report.refused), report.refused == 0 ? .good : .bad)),
-            ])
-        }
-        guard report.lost == 0, report.doubled == 0 else {
-            throw ControlError(
-                .failed, "the relay lost \(report.lost) messages and doubled \(report.doubled)", hint: "journalctl -u relayd says how it was")
-        }
-    }
-
-    private func milliseconds(_ microseconds: Int) -> String { Figures.decimal(Double(microseconds) / 1000, digits: 2) + " ms" }
 }
 
-/// What a run of the bench measured.
-struct BenchReport: Codable, Sendable {
-    var pairs: Int
-    var bodyBytes: Int
-    /// Messages per second that were asked for; absent at saturation.
-    var rate: Int?
-    var seconds: Int
-    /// Answered with `sent`.
-    var accepted: Int
-    var delivered: Int
-    var messagesPerSecond: Double
-    /// From the moment when a message was due to its arrival.
-    var p50Microseconds: Int
-    var p99Microseconds: Int
-    var p999Microseconds: Int
-    var cpuMicrosecondsPerMessage: Double
-    var commandsPerCommit: Double
-    /// Of the relay, at the end of the load.
-    var residentBytes: Int
-    /// What each connection added while idle; absent with one pair, which cannot show it.
-    var residentBytesPerConnection: Int?
-    /// Accepted and not delivered within ``BenchRun/drainSeconds`` of the end.
-    var lost: Int
-    var doubled: Int
-    var refused: Int
+/// Bounds of what a load may be asked for; the message names the option.
+enum BenchBounds {
+    static let pairs = 1...1000
+    static let rate = 1...1_000_000
+    /// The tokens live for 15 minutes.
+    static let seconds = 1...600
+    static let size = BenchFrames.stampBytes...Limits.bodyBytesCeiling
+    static let connections = 1...100_000
+
+    static func check(_ option: String, _ value: Int, _ range: ClosedRange<Int>) throws {
+        guard range.contains(value) else { throw ValidationError("\(option) takes \(range.lowerBound) to \(range.upperBound)") }
+    }
 }
