@@ -67,7 +67,7 @@ import Testing
         /// Writes the file with the first schema's own statements.
         func write(to path: String) throws {
             let database = try Database(path: path, access: .readWriteCreate)
-            try database.execute(Schema.migrations[0])
+            try database.execute(Schema.migrations[0].sql)
             try database.transaction {
                 for (number, user) in users.enumerated() {
                     try database.prepare("INSERT INTO users (user_id, name) VALUES (?, ?)").run {

@@ -11,6 +11,7 @@ private final class Revocations: RevocationListener {
     let devices = Mutex<[DeviceID]>([])
     let suspendedDevices = Mutex<[DeviceID]>([])
     func revoked(_ devices: [DeviceID]) { self.devices.withLock { $0 += devices } }
+    func suspended(_ devices: [DeviceID]) { suspendedDevices.withLock { $0 += devices } }
     // No connections, so nobody is told.
     func committed(_ batch: [Committed]) {}
     func failed() {}

@@ -85,7 +85,7 @@ import Testing
                 case 0:
                     let request = number()
                     let outcome = SentOutcome(
-                        chat: ChatID(number()), clientMessageID: number(), message: MessageID(number()), chatSeq: number(), mailboxes: [])
+                        chat: ChatID(number()), clientMessageID: number(), message: MessageID(number()), chatSeq: number())
                     PlainFrames.sent(request, outcome, into: &out)
                     expected.append(ServerFrames.answer(request, .sent(outcome)))
                 case 1:

@@ -185,7 +185,7 @@ func rejection(_ outcome: Outcome) -> Rejection? {
         let path = directory.file("relay.db")
         do {
             let database = try Database(path: path, access: .readWriteCreate)
-            try database.execute(Schema.migrations[0])
+            try database.execute(Schema.migrations[0].sql)
             try database.execute("PRAGMA user_version = 1")
             try database.execute("INSERT INTO users (user_id, name) VALUES (7, 'alice')")
         }

@@ -295,7 +295,7 @@ private func answers(_ connection: RawConnection, _ numbers: ClosedRange<UInt64>
             for number in 1...20 as ClosedRange<UInt64> { try from.send(send(chat, number)) }
             #expect(try await answers(from, 1...20).allSatisfy { $0 == nil })
             #expect(alerts.all.map(\.kind) == [.overThreshold(user: alice.user, messages: 6, window: .seconds(60))])
-            #expect(try await relay.directory.user(alice.user).user.suspension == nil)
+            #expect(try await relay.directory.userWithDevices(alice.user).user.suspension == nil)
         }
     }
 
@@ -310,7 +310,7 @@ private func answers(_ connection: RawConnection, _ numbers: ClosedRange<UInt64>
             for number in 1...6 as ClosedRange<UInt64> { try from.send(send(chat, number)) }
             #expect(await from.closeCode() == 4411)
             #expect(alerts.all.count == 1)
-            let suspension = try await relay.directory.user(alice.user).user.suspension
+            let suspension = try await relay.directory.userWithDevices(alice.user).user.suspension
             #expect(suspension?.reason == "more than 5 messages in 60 s")
             let entry = try #require(try await relay.directory.audit(limit: 1).first?.actor)
             #expect(entry.operation == "relayd/suspend" && entry.subject == "alice" && entry.uid == geteuid())
