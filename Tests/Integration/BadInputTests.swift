@@ -260,7 +260,7 @@ import Testing
                 (send(6, keys: member(alice) + ", " + member(bob, key: longKey)), "malformed"),
                 ("{\"requestId\": \"7\", \"send\": {\"chatId\": \"\(chat)\", \"body\": \"AAAA\", \"keys\": [\(both)]}}", "malformed"),
                 ("{\"requestId\": \"8\", \"read\": {\"chatId\": \"\(chat)\", \"chatSeq\": \"77\"}}", "position_unknown"),
-                ("{\"ack\": {\"mailboxSeq\": \"9999\"}}", "position_unknown"),
+                ("{\"ack\": {\"mailboxSeq\": \"9223372036854775807\"}}", "position_unknown"),
             ]
             for bad in cases {
                 connection.sendText(bad.frame)

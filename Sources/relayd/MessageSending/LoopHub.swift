@@ -206,7 +206,8 @@ final class LoopHub: @unchecked Sendable {
     private func scheduleGathering() {
         guard !gatherScheduled else { return }
         gatherScheduled = true
-        loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.acknowledgementDelay)) { self.storeAcknowledgements() }
+        // Weakly: the relay may be gone by then, and the writer with it.
+        loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.acknowledgementDelay)) { [weak self] in self?.storeAcknowledgements() }
     }
 
     /// Hands everything that was acknowledged to the writer.
