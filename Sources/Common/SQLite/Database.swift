@@ -20,6 +20,9 @@ package final class Database {
     package enum Access { case readWriteCreate, readOnly }
 
     fileprivate let handle: OpaquePointer
+    private let log = LogLength()
+
+    private final class LogLength { var pages = 0 }
 
     /// Opens in WAL mode with `synchronous=FULL` and checks that both are in force.
     package init(path: String, access: Access) throws(SQLiteError) {
@@ -103,8 +106,19 @@ package final class Database {
     /// Rows that the last statement changed.
     package var changes: Int { Int(sqlite3_changes64(handle)) }
 
-    /// When the automatic checkpoint runs, in pages of the write-ahead log; 0 turns it off.
-    package func setAutomaticCheckpoint(pages: Int32) { sqlite3_wal_autocheckpoint(handle, pages) }
+    /// Pages in the write-ahead log after this connection's last commit, since the log last began anew. Only on a connection that
+    /// ``countLogPages()`` was called on.
+    package var logPages: Int { log.pages }
+
+    /// Begins to count ``logPages``. Takes the place of the automatic checkpoint, which uses the same hook.
+    package func countLogPages() {
+        sqlite3_wal_hook(
+            handle,
+            { context, _, _, pages in
+                if let context { Unmanaged<LogLength>.fromOpaque(context).takeUnretainedValue().pages = Int(pages) }
+                return SQLITE_OK
+            }, Unmanaged.passUnretained(log).toOpaque())
+    }
 
     /// Copies what it can of the write-ahead log into the database file without waiting for readers or writers.
     /// - Returns: the log's length and how much of it has been copied, in pages.

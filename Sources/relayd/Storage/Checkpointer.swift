@@ -3,38 +3,41 @@ import RelayModel
 import RelaySQLite
 import Synchronization
 
-/// Copies the write-ahead log back into the database on a thread and a connection of its own: SQLite's automatic checkpoint would
-/// do it inside a commit, and was the whole p99 of sends when it was measured.
+/// Copies the write-ahead log back into the database: most of it on a thread and a connection of its own, because SQLite's automatic
+/// checkpoint would do it inside a commit, and was the whole p99 of sends when it was measured. What was written meanwhile is little; the writer
+/// copies that between two commits. Only then nothing is left, and SQLite begins the log anew instead of growing it for ever.
 final class Checkpointer: Sendable {
-    private let path: String
+    private enum State { case idle, copying, rest }
+
     private let thread = NIOThreadPool(numberOfThreads: 1)
-    private let busy = Mutex(false)
+    private let state = Mutex(State.idle)
     private let database: Confined<Database>
+    private let writing: Confined<Database>
     private let onFailure: @Sendable (any Error) -> Void
 
-    /// Commits between two looks at the log's size.
-    private static let interval = 64
-    /// The log is copied when it is longer: a few hundred commits of full batches, quickly read back after a crash.
-    private static let logBytes = 16 * 1024 * 1024
-
-    init(path: String, onFailure: @escaping @Sendable (any Error) -> Void) throws(SQLiteError) {
-        self.path = path
+    /// - Parameter writing: the writer's connection, which counts the log's pages; used on the writer's thread only.
+    init(path: String, writing: Database, onFailure: @escaping @Sendable (any Error) -> Void) throws(SQLiteError) {
         self.onFailure = onFailure
+        self.writing = Confined(writing)
         database = Confined(try Database(path: path, access: .readWriteCreate))
         thread.start()
     }
 
     /// On the writer's thread, after every commit.
-    func committed(_ commits: Int) {
-        guard commits % Checkpointer.interval == 0, Store.size(path + "-wal") > Checkpointer.logBytes else { return }
-        let begin = busy.withLock { busy in
-            defer { busy = true }
-            return !busy
-        }
-        guard begin else { return }
-        thread.submit { _ in
-            do { _ = try self.database.value.checkpoint() } catch { self.onFailure(error) }
-            self.busy.withLock { $0 = false }
+    /// - Throws: when the rest could not be copied; nothing can be trusted any more.
+    func committed() throws {
+        guard writing.value.logPages > Limits.logPages else { return }
+        switch state.withLock({ $0 }) {
+        case .copying: return
+        case .idle:
+            state.withLock { $0 = .copying }
+            thread.submit { _ in
+                do { _ = try self.database.value.checkpoint() } catch { self.onFailure(error) }
+                self.state.withLock { $0 = .rest }
+            }
+        case .rest:
+            state.withLock { $0 = .idle }
+            _ = try writing.value.checkpoint()
         }
     }
 

@@ -51,13 +51,16 @@ package final class Store: Sendable {
             let database = try Database(path: path, access: .readWriteCreate)
             try Store.check(database, path)
             try Store.migrate(database, path)
-            database.setAutomaticCheckpoint(pages: 0)
-            let checkpointer = try Checkpointer(path: path, onFailure: onFailure)
+            // The pages that every batch touches stay in memory; what is deleted is overwritten.
+            try database.execute("PRAGMA cache_size = -\(Limits.writerCacheBytes / 1024)")
+            try database.execute("PRAGMA secure_delete = ON")
+            database.countLogPages()
+            let checkpointer = try Checkpointer(path: path, writing: database, onFailure: onFailure)
             self.checkpointer = checkpointer
             writer = Writer(
                 engine: try SQLiteEngine(database: database), clock: clock,
                 record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
-                afterCommit: { checkpointer.committed($0) }, onFailure: onFailure)
+                afterCommit: { try checkpointer.committed() }, onFailure: onFailure)
             self.readers = try ReaderPool(path: path, count: readers)
         } catch let error as StoreError {
             throw error

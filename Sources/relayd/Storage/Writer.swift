@@ -95,7 +95,7 @@ package final class Writer: Sendable {
     private let clock: any WallClock
     private let record: CommandRecord?
     private let stamps: Mutex<StampSource>
-    private let afterCommit: @Sendable (_ commits: Int) -> Void
+    private let afterCommit: @Sendable () throws -> Void
     private let onFailure: @Sendable (any Error) -> Void
 
     /// - Parameters:
@@ -103,7 +103,7 @@ package final class Writer: Sendable {
     ///   - afterCommit: called on the writer's thread after each flush.
     ///   - onFailure: called once, when a commit failed; the process must end.
     init(
-        engine: any Engine, clock: any WallClock, record: CommandRecord?, afterCommit: @escaping @Sendable (Int) -> Void,
+        engine: any Engine, clock: any WallClock, record: CommandRecord?, afterCommit: @escaping @Sendable () throws -> Void,
         onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.engine = engine
@@ -235,17 +235,22 @@ package final class Writer: Sendable {
         do {
             let outcomes = try engine.apply(commands)
             try record?.append(commands)
-            let commits = state.withLock { state in
+            state.withLock { state in
                 state.commands += batch.count
                 state.commits += 1
-                return state.commits
             }
             answer(batch, outcomes)
-            afterCommit(commits)
         } catch {
             // Whether the rows reached the disk is unknown, and a later flush may lie: never report success again.
             state.withLock { $0.failed = true }
             refuse(batch)
+            onFailure(error)
+            return
+        }
+        do {
+            try afterCommit()
+        } catch {
+            state.withLock { $0.failed = true }
             onFailure(error)
         }
     }

@@ -32,7 +32,8 @@ enum BenchFrames {
     /// The field `keys` of a `Send` for these devices, each its user's only one; as long as real ones: what `crypto_box` makes of a 32-byte key.
     static func keys(_ accounts: [BenchAccount], _ random: [UInt8]) -> ByteBuffer {
         var buffer = ByteBuffer()
-        for account in accounts {
+        // The relay takes them in the order of the users.
+        for account in accounts.sorted(by: { $0.user < $1.user }) {
             let device = UInt64(1 + varintBytes(account.device.rawValue) + 2 + random.count)
             let member = UInt64(1 + varintBytes(account.user.rawValue) + 1 + varintBytes(device)) + device
             tag(4, .bytes, member, &buffer)
