@@ -1,5 +1,6 @@
 import Foundation
 import RelayControl
+import RelayModel
 import RelayTestSupport
 import RelayWire
 import SwiftProtobuf
@@ -12,8 +13,8 @@ import Testing
     static let messages = 1200
     static let bodyBytes = 12 * 1024
     /// What relayd may take more than before: for each sender the sends that may wait for the disk, twice over (as bytes of the socket and as
-    /// commands), and 16 MB for what the heap and the store's caches keep. It takes 20 to 35 MB. What the sleeping device misses alone is 88 MB.
-    static let growthBytes = 2 * senders * 256 * (bodyBytes + 1024) + 16 * 1024 * 1024
+    /// commands), the writer's page cache, and 16 MB for what the heap keeps. What the sleeping device misses alone is 88 MB.
+    static let growthBytes = 2 * senders * 256 * (bodyBytes + 1024) + Limits.writerCacheBytes + 16 * 1024 * 1024
 
     @Test(.timeLimit(.minutes(3))) func memoryIsBoundedAndEverySendIsAnswered() async throws {
         let relay = try RelayProcess(logLevel: "warning")

@@ -28,7 +28,8 @@ package final class RelayProcess: Sendable {
     ///   - recording: write every applied command to a file.
     ///   - environment: goes on top of the tests' own.
     package init(
-        limits: [String: Int] = [:], flags: [String: Bool] = [:], recording: Bool = false, logLevel: String = "debug", directory: TemporaryDirectory? = nil,
+        limits: [String: Int] = [:], flags: [String: Bool] = [:], recording: Bool = false, logLevel: String = "debug",
+        directory: TemporaryDirectory? = nil,
         environment: [String: String] = [:]
     ) throws {
         let directory = try directory ?? TemporaryDirectory()

@@ -74,8 +74,9 @@ package enum Limits {
     package static let writerBatchBytes = 8 * 1024 * 1024
     /// Pages of the store that the writer keeps in memory: the ends of some ten thousand active chats.
     package static let writerCacheBytes = 64 * 1024 * 1024
-    /// Pages of 4 KiB in the write-ahead log from which on it is copied back: a few hundred full batches, quickly read after a crash.
-    package static let logPages = 4096
+    /// Pages of 4 KiB in the write-ahead log from which on it is copied back (64 MiB): some fifty full batches, so that a page that every
+    /// batch writes is copied once for all of them; read back within a second after a crash.
+    package static let logPages = 16_384
     /// Users, devices and chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
     package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.

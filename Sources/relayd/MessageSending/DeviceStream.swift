@@ -67,7 +67,8 @@ package final class DeviceStream {
     ) {
         let command = Command.changeGroup(
             ChangeGroup(
-                user: principal.user, device: principal.device, chat: chat, clientMessageID: clientMessageID, action: action, users: users, role: role,
+                user: principal.user, device: principal.device, chat: chat, clientMessageID: clientMessageID, action: action, users: users,
+                role: role,
                 body: body, keys: keys))
         submit(command, request)
     }

@@ -115,7 +115,9 @@ enum ExtraBytes {
         var bytes = bytes
         switch Kind(rawValue: kind) {
         case .group:
-            guard let action = bytes.readInteger(as: UInt8.self).flatMap(GroupAction.init), let role = bytes.readInteger(as: UInt8.self) else { return nil }
+            guard let action = bytes.readInteger(as: UInt8.self).flatMap(GroupAction.init), let role = bytes.readInteger(as: UInt8.self) else {
+                return nil
+            }
             return .group(GroupEvent(action: action, users: rest(&bytes).map { UserID($0) }, role: GroupRole(rawValue: role)))
         case .deletion:
             guard let chat = bytes.readInteger(as: UInt64.self) else { return nil }

@@ -108,7 +108,8 @@ struct Statements {
         insertChat = try database.prepare("INSERT INTO chats (chat_id, kind, user_low, user_high, member_count) VALUES (?, ?, ?, ?, ?)")
         writeMemberCount = try database.prepare("UPDATE chats SET member_count = ?2 WHERE chat_id = ?1")
         insertMember = try database.prepare("INSERT INTO members (chat_id, user_id, joined_seq, joined_id, role) VALUES (?, ?, ?, ?, ?)")
-        endMembership = try database.prepare("UPDATE members SET left_seq = ?3, left_id = ?4 WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL")
+        endMembership = try database.prepare(
+            "UPDATE members SET left_seq = ?3, left_id = ?4 WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL")
         writeRole = try database.prepare("UPDATE members SET role = ?3 WHERE chat_id = ?1 AND user_id = ?2 AND left_seq IS NULL")
         insertMessage = try database.prepare(
             """

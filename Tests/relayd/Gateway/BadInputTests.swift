@@ -301,7 +301,7 @@ import Testing
             #expect(try await connection.frame { $0.requestID == 5 }.error.code == "chat_unknown")
             connection.send(opcode: .text, Array(#"{"requestId": "6", "send": {"chatId": "9", "clientMessageId": "1", "body": "AA=="}}"#.utf8))
             #expect(try await connection.frame { $0.requestID == 6 }.error.code == "chat_unknown")
-            connection.send(opcode: .text, Array(#"{"ack": {"mailboxSeq": "99"}}"#.utf8))
+            connection.send(opcode: .text, Array(#"{"ack": {"mailboxSeq": "9223372036854775807"}}"#.utf8))
             #expect(try await connection.frame { !$0.error.code.isEmpty }.error.code == "position_unknown")
         }
     }

@@ -202,7 +202,8 @@ import Testing
         func delete(_ user: UserID, _ seqs: [UInt64], forEveryone: Bool) async throws -> Outcome {
             let device = try #require(club.devices[user])
             return try await club.world.perform(
-                .delete(Delete(user: user, device: device, chat: club.group, clientMessageID: club.next(device), seqs: seqs, forEveryone: forEveryone)))
+                .delete(
+                    Delete(user: user, device: device, chat: club.group, clientMessageID: club.next(device), seqs: seqs, forEveryone: forEveryone)))
         }
         #expect(rejection(try await delete(c, [2], forEveryone: true)) == .notPermitted)
         #expect(rejection(try await delete(b, [9], forEveryone: true)) == .positionUnknown)
@@ -246,7 +247,8 @@ import Testing
         let reopened = try Store(path: club.world.directory.file("relay.db"), clock: club.world.clock, onFailure: { Issue.record("\($0)") })
         let device = club.devices[a] ?? DeviceID(0)
         let send = Send(
-            user: a, device: device, chat: club.group, clientMessageID: club.next(device), body: ByteBuffer(string: "x"), keys: club.keys(for: [a, b]))
+            user: a, device: device, chat: club.group, clientMessageID: club.next(device), body: ByteBuffer(string: "x"),
+            keys: club.keys(for: [a, b]))
         guard case .sent(let next) = try await reopened.writer.perform(.send(send)) else { throw World.Failure() }
         #expect(next.chatSeq == 11)
         await reopened.close()

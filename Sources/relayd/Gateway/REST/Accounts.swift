@@ -111,7 +111,8 @@ extension Routes {
     @Sendable func userByName(_ request: Request, _ context: GatewayContext) async throws -> Response {
         _ = try principal(request)
         guard let name = request.query.text("name"), !name.isEmpty else { throw WireFailure.malformed("name a user: /v1/users?name=NAME") }
-        return try request.reply(Routes.user(try await directory { directory throws(DirectoryError) in try await directory.userWithDevices(named: name) }))
+        return try request.reply(
+            Routes.user(try await directory { directory throws(DirectoryError) in try await directory.userWithDevices(named: name) }))
     }
 
     @Sendable func userByID(_ request: Request, _ context: GatewayContext) async throws -> Response {
