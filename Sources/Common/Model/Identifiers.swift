@@ -46,7 +46,7 @@ package struct DeviceID: RelayIdentifier {
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 }
 
-/// A one-to-one chat (later also a group).
+/// A chat: of two users, of a group, or of one user's own devices.
 package struct ChatID: RelayIdentifier {
     package let rawValue: UInt64
     package init(rawValue: UInt64) { self.rawValue = rawValue }
