@@ -77,7 +77,7 @@ package enum Limits {
     /// Pages of 4 KiB in the write-ahead log from which on it is copied back (64 MiB): some fifty full batches, so that a page that every
     /// batch writes is copied once for all of them; read back within a second after a crash.
     package static let logPages = 16_384
-    /// Users, devices and chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
+    /// Users, devices and members of chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
     package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.
     package static let removalStepRows = 1000

@@ -58,6 +58,7 @@ extension SQLiteEngine {
             $0.bind(5, Int64(role.rawValue))
         }
         chat.insert(MemberState(user: user, role: role, joinedSeq: chat.lastSeq + 1))
+        cachedMembers += 1
     }
 
     /// Admission happens here, in the order of the commands, so that a race with a change of devices or members has one result.

@@ -198,6 +198,7 @@ extension SQLiteEngine {
         let lastSeq = statement.unsigned(1)
         let state = ChatState(id: id, kind: kind, members: try members(of: id), lastSeq: lastSeq)
         chats[id] = state
+        cachedMembers += max(1, state.members.count)
         return state
     }
 

@@ -19,6 +19,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     var users: [UserID: UserState] = [:]
     var devices: [DeviceID: DeviceState] = [:]
     var chats: [ChatID: ChatState] = [:]
+    /// Members of the chats that were loaded: of a group they take more than the chat itself.
+    var cachedMembers = 0
     /// What the batch changed in memory and has yet to write.
     var changedDevices: [DeviceState] = []
     var changedReceipts: [(chat: ChatID, member: MemberState)] = []
@@ -34,7 +36,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     }
 
     package func apply(_ batch: [StampedCommand]) throws -> [Outcome] {
-        if users.count + devices.count + chats.count > Limits.engineCacheEntries { forgetCaches() }
+        if users.count + devices.count + cachedMembers > Limits.engineCacheEntries { forgetCaches() }
         return try database.transaction {
             var outcomes: [Outcome] = []
             outcomes.reserveCapacity(batch.count)
@@ -134,5 +136,6 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         users.removeAll()
         devices.removeAll()
         chats.removeAll()
+        cachedMembers = 0
     }
 }
