@@ -11,14 +11,15 @@ import RelaySQLite
 /// | progress     | device                | MessageSending | devices               | `revokeDevice`                     |
 /// | chats        | chat                  | MessageSending | pairs, groups         | retention                          |
 /// | members      | chat, user, joined    | MessageSending | chats × members       | retention                          |
-/// | messages     | chat, sequence        | MessageSending | messages              | `expire`, `clearUser`; `delete` leaves the row without its content |
+/// | messages     | message; chat, sequence | MessageSending | messages              | `expire`, `clearUser`; `delete` leaves the row without its content |
 /// | message_keys | chat, sequence, user  | MessageSending | messages of groups of more than 32 | with its message      |
 /// | hidden       | user, chat, sequence  | MessageSending | deletions "for me"    | with its message                   |
 /// | receipts     | chat, user            | MessageSending | chats                 | retention                          |
 /// | audit        | stamp                 | ControlServer  | operators' changes    | retention                          |
 /// | meta         | key                   | Storage        | —                     | —                                  |
 ///
-/// A message costs one row, whatever the number of recipients: body and wrapped keys stand in it, clustered by chat. A mailbox is no
+/// A message costs one row, whatever the number of recipients: body and wrapped keys stand in it. Message ids rise, so rows are appended and a batch
+/// fills pages one after the other; only the narrow index by chat is written all over. A mailbox is no
 /// table: it is the merge of the chats that a user is or was in (`members` says from where to where), in the order of the message ids, which is
 /// the order of the commits. The keys of a large group are spread over rows of 32 members, so that one member's are found without reading
 /// everybody's. `progress` and `receipts` are written once per batch, not per message.
@@ -84,6 +85,20 @@ enum Schema {
             ALTER TABLE users ADD COLUMN suspended INTEGER NOT NULL DEFAULT 0; -- the stamp of the suspension
             ALTER TABLE users ADD COLUMN suspended_reason TEXT;
             ALTER TABLE users ADD COLUMN no_limits INTEGER NOT NULL DEFAULT 0;
+            """),
+        Migration(
+            """
+            ALTER TABLE messages RENAME TO old_messages;
+            CREATE TABLE messages (
+                message_id INTEGER PRIMARY KEY, chat_id INTEGER NOT NULL, seq INTEGER NOT NULL, kind INTEGER NOT NULL,
+                user_id INTEGER NOT NULL, device_id INTEGER NOT NULL, client_message_id INTEGER NOT NULL,
+                extra BLOB, keys BLOB NOT NULL, body BLOB NOT NULL
+            ) STRICT;
+            INSERT INTO messages (message_id, chat_id, seq, kind, user_id, device_id, client_message_id, extra, keys, body)
+                SELECT message_id, chat_id, seq, kind, user_id, device_id, client_message_id, extra, keys, body
+                FROM old_messages ORDER BY message_id;
+            DROP TABLE old_messages;
+            CREATE UNIQUE INDEX messages_by_chat ON messages (chat_id, seq);
             """),
     ]
 
