@@ -53,9 +53,12 @@ package enum Limits {
     package static let fanOutSlice = 64
     /// A message to more members than this is flushed in slices.
     package static let fanOutMembers = 32
-    /// Acknowledgements gather for so long before they go to the writer: nobody waits for them, and under light load each would cost a flush of
-    /// its own. Receipts come later by as much.
-    package static let acknowledgementDelay = Duration.milliseconds(20)
+    /// Acknowledgements of an event loop gather for at least so long before they ride with a send's commit: under load a device's cursor is
+    /// then written some times a second, not with each batch.
+    package static let acknowledgementInterval = Duration.milliseconds(20)
+    /// Without a send to ride with they are committed after so long, in a commit of their own. Receipts come later by as much, which
+    /// nobody sees; a device that comes back after a crash is sent again what it acknowledged meanwhile.
+    package static let acknowledgementDelay = Duration.milliseconds(100)
     /// Acknowledgements in one command.
     package static let acknowledgementsAtOnce = 256
     /// Sends of one connection that wait for the disk; beyond, its socket is not read.
@@ -74,9 +77,9 @@ package enum Limits {
     package static let writerBatchBytes = 8 * 1024 * 1024
     /// Pages of the store that the writer keeps in memory: the ends of some ten thousand active chats.
     package static let writerCacheBytes = 64 * 1024 * 1024
-    /// Pages of 4 KiB in the write-ahead log from which on it is copied back (64 MiB): some fifty full batches, so that a page that every
-    /// batch writes is copied once for all of them; read back within a second after a crash.
-    package static let logPages = 16_384
+    /// Pages of 4 KiB in the write-ahead log from which on it is copied back (16 MiB): some twenty full batches, so that a page that every
+    /// batch writes is copied once for all of them, and little enough that commits hardly wait for the disk meanwhile.
+    package static let logPages = 4096
     /// Users, devices and members of chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
     package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.

@@ -35,6 +35,7 @@ final class LoopHub: @unchecked Sendable {
     /// Of connections that are gone.
     private var left: [Acknowledge] = []
     private var gatherScheduled = false
+    private var gathered = NIODeadline.distantPast
 
     init(
         index: Int, loop: any EventLoop, writer: Writer, readers: ReaderPool, online: OnlineTable, counters: Counters, pushMembers: Int,
@@ -197,7 +198,7 @@ final class LoopHub: @unchecked Sendable {
 
     // MARK: Acknowledgements
 
-    /// Lists a stream whose cursor moved. What all of them acknowledged goes to the writer together, a moment later.
+    /// Lists a stream whose cursor moved. What all of them acknowledged goes to the writer together, with the next send or a moment later.
     func gather(_ stream: DeviceStream) {
         gathering.append(stream)
         scheduleGathering()
@@ -207,12 +208,24 @@ final class LoopHub: @unchecked Sendable {
         guard !gatherScheduled else { return }
         gatherScheduled = true
         // Weakly: the relay may be gone by then, and the writer with it.
-        loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.acknowledgementDelay)) { [weak self] in self?.storeAcknowledgements() }
+        loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.acknowledgementDelay)) { [weak self] in
+            guard let self else { return }
+            gatherScheduled = false
+            storeAcknowledgements()
+        }
+    }
+
+    /// Lets what was acknowledged ride with a send that is about to be queued: under light load a commit of its own would cost as much again.
+    private func letAcknowledgementsRide() {
+        guard !gathering.isEmpty || !left.isEmpty else { return }
+        let now = NIODeadline.now()
+        guard now - gathered >= TimeAmount(Limits.acknowledgementInterval) else { return }
+        gathered = now
+        storeAcknowledgements(riding: true)
     }
 
     /// Hands everything that was acknowledged to the writer.
-    func storeAcknowledgements() {
-        gatherScheduled = false
+    func storeAcknowledgements(riding: Bool = false) {
         var entries = left
         left = []
         let streams = gathering
@@ -222,7 +235,7 @@ final class LoopHub: @unchecked Sendable {
         while !rest.isEmpty {
             let some = Array(rest.prefix(Limits.acknowledgementsAtOnce))
             do throws(WriterError) {
-                try writer.submit(.acknowledge(some), reply: .batch(receiver, nil))
+                try writer.submit(.acknowledge(some), reply: .batch(receiver, nil), riding: riding)
             } catch {
                 // When the writer has too much to do, the next gathering tries again; until then a device would only be sent again what it has.
                 // At its end, nothing can be stored any more.
@@ -237,6 +250,7 @@ final class LoopHub: @unchecked Sendable {
     // MARK: What streams need
 
     func submit(_ command: Command, _ connection: UInt64, _ request: UInt64) throws(WriterError) {
+        letAcknowledgementsRide()
         try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
     }
 

@@ -129,21 +129,22 @@ package final class Writer: Sendable {
     }
 
     /// Queues a command. Any thread; never blocks on the disk.
-    package func submit(_ command: Command, actor: Actor? = nil, reply: Reply) throws(WriterError) {
+    /// - Parameter riding: it is committed with the next command that does not ride, and causes no commit of its own.
+    package func submit(_ command: Command, actor: Actor? = nil, reply: Reply, riding: Bool = false) throws(WriterError) {
         let bytes = Writer.bytes(of: command)
-        let refusal: WriterError? = state.withLock { state in
-            if state.failed { return .storeFailed }
-            if state.stopping { return .stopping }
-            guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return .overloaded }
+        let (refusal, wake): (WriterError?, Bool) = state.withLock { state in
+            if state.failed { return (.storeFailed, false) }
+            if state.stopping { return (.stopping, false) }
+            guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return (.overloaded, false) }
             state.inbox.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes))
             state.waiting += 1
             state.waitingBytes += bytes
-            if !state.running {
-                state.running = true
-                thread.submit { _ in self.drain() }
-            }
-            return nil
+            guard !riding, !state.running else { return (nil, false) }
+            state.running = true
+            return (nil, true)
         }
+        // Outside of the lock, which the thread takes first of all.
+        if wake { thread.submit { _ in self.drain() } }
         if let refusal { throw refusal }
     }
 
@@ -159,12 +160,14 @@ package final class Writer: Sendable {
     /// Refuses new commands, commits what is in the inbox, and ends the thread.
     package func stop() async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            let idle = state.withLock { state in
+            let wake = state.withLock { state in
                 state.stopping = true
-                if state.running { state.whenIdle.append { continuation.resume() } }
+                state.whenIdle.append { continuation.resume() }
+                defer { state.running = true }
                 return !state.running
             }
-            if idle { continuation.resume() }
+            // Also when it is idle: something may wait for a ride.
+            if wake { thread.submit { _ in self.drain() } }
         }
         try? await thread.shutdownGracefully()  // Fails only when it was shut down before, which is what is wanted.
     }
