@@ -12,7 +12,7 @@ import Testing
     static let window = 8
     static let bodyBytes = 200
     /// Calls of the heap for each message that was sent, stored, delivered and acknowledged, in a debug build, with a tenth of headroom.
-    static let allocationsPerMessage = 132.0
+    static let allocationsPerMessage = 86.0
 
     @Test(.timeLimit(.minutes(2))) func aMessageKeepsToItsAllocations() async throws {
         let directory = try TemporaryDirectory()
