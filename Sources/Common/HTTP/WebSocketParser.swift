@@ -7,7 +7,8 @@ import RelayModel
 /// ``pendingBytes`` of an unfinished header or control frame. A length is judged from the header, before its payload is kept.
 /// After a close frame or an error, everything that follows is ignored. Confined to its owner.
 ///
-/// Call ``append(_:)`` with what the socket gave, then ``next()`` until it gives nil.
+/// Call ``append(_:)`` with what the socket gave, then ``next()`` until it gives nil. Whoever stops earlier leaves the rest of the buffer here, and
+/// should read no more from the socket.
 package struct WebSocketParser: ~Copyable {
     /// Who reads: a server demands masked frames, a client refuses them (section 5.1).
     package enum Role: Sendable { case server, client }

@@ -72,6 +72,10 @@ package enum Limits {
     package static let writerInbox = 65_536
     /// Bytes of bodies that wait for the writer.
     package static let writerInboxBytes = 256 * 1024 * 1024
+    /// From here on a WebSocket that brings a send is not read before all its sends are answered, so that the inbox does not fill: a third of
+    /// a second of work, and room for one send more of each of 49,152 connections.
+    package static let writerCrowd = writerInbox / 4
+    package static let writerCrowdBytes = writerInboxBytes / 4
     /// Commands in one transaction. Measured: cost per row falls until some hundred rows, then only latency grows.
     package static let writerBatch = 1024
     package static let writerBatchBytes = 8 * 1024 * 1024

@@ -131,7 +131,12 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         inBurst = true
         silence = 0
         parser.append(unwrapInboundIn(data))
-        while !closing, let event = parser.next() {
+        readFrames()
+    }
+
+    /// What the socket has brought, up to where the stream holds back.
+    private func readFrames() {
+        while !closing, !sendingPaused, let event = parser.next() {
             switch event {
             case .message(let message): received(message)
             case .ping(let payload):
@@ -258,6 +263,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
 
     func pauseReading(_ paused: Bool) {
         sendingPaused = paused
+        // The rest of what was read before; it may bring the next pause.
+        if !paused { readFrames() }
         if let context { updateReading(context) }
     }
 

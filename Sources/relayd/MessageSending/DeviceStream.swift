@@ -23,6 +23,8 @@ package final class DeviceStream {
 
     private var sendsInFlight = 0
     private var readingPaused = false
+    /// A paused socket is read again when so few sends wait for the disk.
+    private var resumesAt = 0
 
     /// Acknowledged by the device but not yet on its way to the store.
     private var delivered: [ChatPosition] = []
@@ -88,10 +90,12 @@ package final class DeviceStream {
     private func submit(_ command: Command, _ request: UInt64) {
         guard open else { return }
         do throws(WriterError) {
-            try hub.submit(command, connection, request)
+            let crowded = try hub.submit(command, connection, request)
             sendsInFlight += 1
-            if sendsInFlight >= Limits.sendsInFlight, !readingPaused {
+            if crowded || sendsInFlight >= Limits.sendsInFlight, !readingPaused {
                 readingPaused = true
+                // While everybody floods, everybody gets an equal share: one round after the other.
+                resumesAt = crowded ? 0 : Limits.sendsInFlight / 2
                 sink.pauseReading(true)
             }
         } catch {
@@ -147,7 +151,7 @@ package final class DeviceStream {
     func answer(_ request: UInt64, _ answer: SendAnswer) {
         sendsInFlight -= 1
         if request != 0 { sink.answer(request, answer) }
-        if readingPaused, sendsInFlight <= Limits.sendsInFlight / 2 {
+        if readingPaused, sendsInFlight <= resumesAt {
             readingPaused = false
             sink.pauseReading(false)
         }

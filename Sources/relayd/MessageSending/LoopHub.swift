@@ -249,9 +249,10 @@ final class LoopHub: @unchecked Sendable {
 
     // MARK: What streams need
 
-    func submit(_ command: Command, _ connection: UInt64, _ request: UInt64) throws(WriterError) {
+    /// - Returns: whether the connection should hold back.
+    func submit(_ command: Command, _ connection: UInt64, _ request: UInt64) throws(WriterError) -> Bool {
         letAcknowledgementsRide()
-        try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
+        return try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
     }
 
     func delivered(_ count: Int) { counters.envelopesDelivered.add(count, ordering: .relaxed) }

@@ -130,22 +130,26 @@ package final class Writer: Sendable {
 
     /// Queues a command. Any thread; never blocks on the disk.
     /// - Parameter riding: it is committed with the next command that does not ride, and causes no commit of its own.
-    package func submit(_ command: Command, actor: Actor? = nil, reply: Reply, riding: Bool = false) throws(WriterError) {
+    /// - Returns: whether so much waits that whoever can should hold back.
+    @discardableResult
+    package func submit(_ command: Command, actor: Actor? = nil, reply: Reply, riding: Bool = false) throws(WriterError) -> Bool {
         let bytes = Writer.bytes(of: command)
-        let (refusal, wake): (WriterError?, Bool) = state.withLock { state in
-            if state.failed { return (.storeFailed, false) }
-            if state.stopping { return (.stopping, false) }
-            guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return (.overloaded, false) }
+        let queued: Result<(wake: Bool, crowded: Bool), WriterError> = state.withLock { state in
+            if state.failed { return .failure(.storeFailed) }
+            if state.stopping { return .failure(.stopping) }
+            guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return .failure(.overloaded) }
             state.inbox.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes))
             state.waiting += 1
             state.waitingBytes += bytes
-            guard !riding, !state.running else { return (nil, false) }
+            let crowded = state.waiting > Limits.writerCrowd || state.waitingBytes > Limits.writerCrowdBytes
+            guard !riding, !state.running else { return .success((wake: false, crowded: crowded)) }
             state.running = true
-            return (nil, true)
+            return .success((wake: true, crowded: crowded))
         }
+        let (wake, crowded) = try queued.get()
         // Outside of the lock, which the thread takes first of all.
         if wake { thread.submit { _ in self.drain() } }
-        if let refusal { throw refusal }
+        return crowded
     }
 
     /// Queues a command and waits for its outcome. `receiver` gets it too, as nobody's answer.
