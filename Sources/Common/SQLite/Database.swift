@@ -25,14 +25,15 @@ package final class Database {
     private final class LogLength { var pages = 0 }
 
     /// Opens in WAL mode with `synchronous=FULL` and checks that both are in force.
-    package init(path: String, access: Access) throws(SQLiteError) {
+    /// - Parameter combiningWrites: for a connection that writes much (``WriteCombining``).
+    package init(path: String, access: Access, combiningWrites: Bool = false) throws(SQLiteError) {
         var opened: OpaquePointer?
         let flags =
             switch access {
             case .readWriteCreate: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             case .readOnly: SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             }
-        let code = sqlite3_open_v2(path, &opened, flags, nil)
+        let code = sqlite3_open_v2(path, &opened, flags, combiningWrites ? WriteCombining.name : nil)
         guard code == SQLITE_OK, let opened else {
             let message = opened.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
             sqlite3_close_v2(opened)

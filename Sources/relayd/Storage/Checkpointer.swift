@@ -19,7 +19,7 @@ final class Checkpointer: Sendable {
     init(path: String, writing: Database, onFailure: @escaping @Sendable (any Error) -> Void) throws(SQLiteError) {
         self.onFailure = onFailure
         self.writing = Confined(writing)
-        database = Confined(try Database(path: path, access: .readWriteCreate))
+        database = Confined(try Database(path: path, access: .readWriteCreate, combiningWrites: true))
         thread.start()
     }
 

@@ -48,7 +48,7 @@ package final class Store: Sendable {
         self.path = path
         lock = try FileLock(path: path + ".lock", store: path)
         do {
-            let database = try Database(path: path, access: .readWriteCreate)
+            let database = try Database(path: path, access: .readWriteCreate, combiningWrites: true)
             try Store.check(database, path)
             try Store.migrate(database, path)
             // The pages that every batch touches stay in memory; what is deleted is overwritten.
