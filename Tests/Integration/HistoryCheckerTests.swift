@@ -139,6 +139,16 @@ import Testing
         #expect(found == ["bob.phone never got alice #6 at place 6 of group 9, where bob was a member"])
     }
 
+    @Test func aPlaceThatNobodyKnowsOfIsFound() {
+        let found = Self.group(shown: ["bob.phone": [1, 2, 3, 4, 5], "carol.phone": [3, 4, 5, 6]]) { checker, _ in
+            checker.left("carol", group: 9, at: 6)
+            let key = Key(sender: "alice", clientMessageID: 8)
+            checker.wroteToGroup(key, text: "event 8", from: "alice.phone")
+            checker.answered(key, Place(chat: 9, chatSeq: 8, messageID: 108))
+        }
+        #expect(found == ["nothing is known of place 7 of group 9, which has later ones"])
+    }
+
     @Test func whoIsNoMemberCannotLeave() {
         let found = Self.group(shown: ["bob.phone": [1, 2, 3, 4, 5], "carol.phone": [3, 4, 5, 6]]) { checker, _ in
             checker.left("bob", group: 9, at: 6)

@@ -51,13 +51,15 @@ extension RawConnection {
 
     /// Reads the mailbox, acknowledging as it goes, until `enough` says so after an envelope or, when it is nil, until the relay says that
     /// all has been sent.
-    package func drain(_ each: (Relay_V1_Envelope) throws -> Void, until enough: (() -> Bool)? = nil) throws {
+    /// - Parameter acknowledging: without it the relay takes the device to have nothing of this, and sends no more than
+    ///   ``Limits/unacknowledgedEnvelopes`` of it.
+    package func drain(acknowledging: Bool = true, _ each: (Relay_V1_Envelope) throws -> Void, until enough: (() -> Bool)? = nil) throws {
         while true {
             let frame = try readServerFrame()
             if case .caughtUp = frame.kind, enough == nil { return }
             guard case .deliver(let deliver) = frame.kind else { continue }
             for envelope in deliver.envelopes { try each(envelope) }
-            if let last = deliver.envelopes.last { try acknowledge(last.mailboxSeq) }
+            if acknowledging, let last = deliver.envelopes.last { try acknowledge(last.mailboxSeq) }
             if let enough, enough() { return }
         }
     }

@@ -5,7 +5,7 @@ import Synchronization
 /// The promises: what was answered with `sent` is delivered to every device that should get it; none twice; within a chat
 /// the sequence only rises and each sender's messages stay in the order in which they were written; a retry gets the first answer;
 /// a place in a chat holds the same message for everybody. In a group, a member's devices get exactly what lies between the member's
-/// joining and leaving, both included, except what they sent themselves.
+/// joining and leaving, both included, except what they sent themselves; and its places are counted without a hole.
 package final class HistoryChecker: Sendable {
     /// One message as its sender named it.
     package struct Key: Hashable, Sendable, CustomStringConvertible {
@@ -175,9 +175,13 @@ package final class HistoryChecker: Sendable {
     /// Everything that has a place in a group, answered or not, for exactly its members at that place.
     private static func checkGroups(_ state: State, _ places: [UInt64: [UInt64: Key]], _ shown: [String: Set<Key>], _ found: inout [String]) {
         for (chat, group) in state.groups {
+            let taken = places[chat] ?? [:]
+            for hole in Set(1...max(1, taken.keys.max() ?? 1)).subtracting(taken.keys).sorted() {
+                found.append("nothing is known of place \(hole) of group \(chat), which has later ones")
+            }
             for (user, devices) in state.devices {
                 for device in devices {
-                    for (place, key) in (places[chat] ?? [:]).sorted(by: { $0.key < $1.key }) {
+                    for (place, key) in taken.sorted(by: { $0.key < $1.key }) {
                         let has = shown[device]?.contains(key) == true
                         let should = group.isMember(user, at: place) && state.groupSenders[key] != device
                         if has, !group.isMember(user, at: place) {

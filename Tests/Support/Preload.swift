@@ -25,7 +25,13 @@ package enum Preload {
             case count = 4
         }
         package enum Operation: Int64, Sendable { case any, flush, write }
-        package enum File: Int64, Sendable { case any, log, database }
+        package enum File: Int64, Sendable {
+            /// Of the store: the log and the database.
+            case any
+            case log, database
+            /// Connections of devices. Every write to one flushes what a stream has for it.
+            case socket
+        }
 
         private let numbers: SharedNumbers
 

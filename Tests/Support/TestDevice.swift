@@ -14,6 +14,8 @@ package final class TestDevice: Sendable {
         package var dead: [DeadLetter] = []
         /// Changes of groups that others made.
         package var changes: [HistoryEntry] = []
+        /// All of these together, in the order in which they were shown.
+        package var shown: [HistoryEntry] = []
         /// Messages that were deleted on other devices.
         package var deletions: [(chat: ChatID, seqs: [UInt64], forEveryone: Bool)] = []
         package var connections = 0
@@ -88,6 +90,10 @@ package final class TestDevice: Sendable {
 
     private func note(_ event: SessionEvent) {
         let ready = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            switch event {
+            case .received(let entry), .unreadable(let entry), .changed(let entry): state.log.shown.append(entry)
+            default: break
+            }
             switch event {
             case .received(let entry): state.log.received.append(entry)
             case .unreadable(let entry): state.log.unreadable.append(entry)

@@ -69,6 +69,19 @@ extension Session {
         return reply.token
     }
 
+    /// For questions that no connection will repeat: a relay that was started again knows no token of its former life, so one that it refuses is
+    /// replaced, once.
+    func withToken<Answer: Sendable>(
+        _ ask: @Sendable (String) async throws(ClientError) -> Answer
+    ) async throws(ClientError) -> Answer {
+        let first = try await currentToken()
+        do throws(ClientError) { return try await ask(first) } catch {
+            guard case .refused(let refusal) = error, refusal.status == 401 else { throw error }
+        }
+        if token?.text == first { token = nil }
+        return try await ask(try await currentToken())
+    }
+
     /// What a close code means: the error to show, and the wait where it is not the back-off's.
     func judge(_ end: StreamEnd) -> (ClientError, Duration?) {
         let text = end.reason.isEmpty ? "the connection ended" + (end.code.map { " with code \($0)" } ?? "") : end.reason

@@ -68,7 +68,7 @@ extension Session {
 
     /// Asks the relay what became of a message that this device sent, for as long as the relay keeps it.
     package func status(of clientMessageID: UInt64, in chat: ChatID) async throws(ClientError) -> MessageStatusRecord {
-        let status = try await api.status(of: clientMessageID, in: chat, token: try await currentToken())
+        let status = try await withToken { token throws(ClientError) in try await api.status(of: clientMessageID, in: chat, token: token) }
         return MessageStatusRecord(
             place: SentPlace(
                 chat: ChatID(status.sent.chatID), clientMessageID: status.sent.clientMessageID, message: MessageID(status.sent.messageID),

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static _Atomic int64_t *slots;
@@ -31,7 +33,17 @@ static bool ends_with(const char *text, size_t length, const char *end) {
     return length >= wanted && memcmp(text + length - wanted, end, wanted) == 0;
 }
 
+static bool is_connection(int file) {
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    int before = errno;
+    bool found = getsockname(file, (struct sockaddr *)&address, &size) == 0 && address.ss_family == AF_INET;
+    errno = before;
+    return found;
+}
+
 static bool fits(int file, int64_t wanted) {
+    if (wanted == FAULT_SOCKET) return is_connection(file);
     char link[64];
     char path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -86,3 +98,21 @@ ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t offset) {
 }
 
 ssize_t pwrite(int file, const void *bytes, size_t count, off_t offset) { return pwrite64(file, bytes, count, offset); }
+
+ssize_t write(int file, const void *bytes, size_t count) {
+    int error = strikes(file, FAULT_WRITE);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return syscall(SYS_write, file, bytes, count);
+}
+
+ssize_t writev(int file, const struct iovec *vectors, int count) {
+    int error = strikes(file, FAULT_WRITE);
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return syscall(SYS_writev, file, vectors, count);
+}

@@ -1,7 +1,8 @@
 // Preloaded into a program (LD_PRELOAD), makes its disk fail, or the program die, at a chosen system call.
 //
 // The environment variable FAULT_INJECTION names a file of native 64-bit numbers, which a test writes while the program runs
-// (`Tests/Support/Faults.swift` has the same list). Only files of a SQLite store are looked at: *.db and *.db-wal.
+// (`Tests/Support/Preload.swift` has the same list). Only the files of a SQLite store are looked at (*.db and *.db-wal), and the sockets of
+// TCP connections over IPv4.
 #ifndef FAULT_INJECTION_H
 #define FAULT_INJECTION_H
 
@@ -25,6 +26,7 @@ enum fault_action {
 
 enum fault_operation { FAULT_ANY_OPERATION, FAULT_FLUSH, FAULT_WRITE };
 
-enum fault_file { FAULT_ANY_FILE, FAULT_LOG, FAULT_DATABASE };
+// FAULT_ANY_FILE: log and database, no sockets.
+enum fault_file { FAULT_ANY_FILE, FAULT_LOG, FAULT_DATABASE, FAULT_SOCKET };
 
 #endif
