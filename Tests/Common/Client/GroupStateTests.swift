@@ -290,6 +290,16 @@ import Testing
         #expect(
             try state.history(chat: team).map(\.kind) == [.deleted(forEveryone: false), .deleted(forEveryone: true), .deletion([2])])
         #expect(try ids.allSatisfy { try state.stage(of: $0) == .sent })
+        // Once more, which changes nothing here.
+        let again = try state.transaction {
+            let id = try state.enqueue("", to: "team", writtenAt: now, target: .chat(team), command: .delete(seqs: [1], forEveryone: false))
+            try state.storeSealed(id, chat: team, clientMessageID: 3, [1])
+            return id
+        }
+        #expect(try state.stage(of: again) == .queued)
+        try state.transaction { _ = try state.storeSent(again, place(2, 3, chat: ChatID(900)), by: account) }
+        #expect(try state.stage(of: again) == .sent)
+        #expect(try state.stage(of: again + 1) == nil)
         #expect(try state.chats().map(\.chat) == [team], "the notes are nobody's chat")
     }
 
