@@ -112,7 +112,11 @@ extension SQLiteEngine {
         let staying = chat.members.filter { !leaving.contains($0.user.id) }
         func role(_ member: MemberState) -> GroupRole { roles[member.user.id] ?? member.role }
         guard !staying.contains(where: { role($0) == .owner }) else { return }
-        let successor = staying.min { ($1.role.rawValue, $0.joinedSeq, $0.user.id) < ($0.role.rawValue, $1.joinedSeq, $1.user.id) }
+        // Who steps down follows only when nobody else is there.
+        let others = staying.filter { roles[$0.user.id] == nil || $0.role != .owner }
+        let successor = (others.isEmpty ? staying : others).min {
+            (role($1).rawValue, $0.joinedSeq, $0.user.id) < (role($0).rawValue, $1.joinedSeq, $1.user.id)
+        }
         if let successor { change.roles.append((successor, .owner)) }
     }
 

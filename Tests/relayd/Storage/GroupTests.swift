@@ -146,6 +146,23 @@ import Testing
         await club.world.store.close()
     }
 
+    @Test func whoStepsDownIsFollowedBySomebodyElse() async throws {
+        let club = try await Club(3, members: 3)
+        let (a, b, c) = (club.users[0], club.users[1], club.users[2])
+        try await club.change(a, .setRole, [c], .admin)
+        try await club.change(a, .setRole, [a], .member)
+        #expect(try await club.roles(a) == [.member, .member, .owner])
+        // An owner who becomes admin has stepped down too, and is no better than those who never were one.
+        try await club.change(c, .setRole, [c], .admin)
+        #expect(try await club.roles(a) == [.owner, .member, .admin])
+        try await club.change(a, .remove, [b])
+        try await club.change(a, .remove, [c])
+        // Nobody else is there.
+        try await club.change(a, .setRole, [a], .member)
+        #expect(try await club.roles(a) == [.owner])
+        await club.world.store.close()
+    }
+
     @Test func aRetryOfAChangeGetsTheFirstAnswer() async throws {
         let club = try await Club(3, members: 2)
         let (a, b) = (club.users[0], club.users[1])
