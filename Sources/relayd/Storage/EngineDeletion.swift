@@ -51,10 +51,10 @@ extension SQLiteEngine {
             switch ExtraBytes.Kind(rawValue: find.integer(1)) {
             case .deleted: continue
             // The chat's own history cannot be deleted.
-            case .group, .deletion, nil: throw Rejection.notPermitted
+            case .group, .deletion, nil: throw Rejection.notDeletable
             case .message:
                 guard find.unsigned(0) == member.user.id.rawValue || (chat.kind == .group && member.role >= .admin) else {
-                    throw Rejection.notPermitted
+                    throw Rejection.notDeletable
                 }
             }
         }

@@ -73,8 +73,10 @@ package enum Rejection: Error, Sendable, Equatable {
     /// A watermark or a deletion beyond the end of the chat or mailbox.
     case positionUnknown
     case notAGroup
-    /// The role in the group does not allow it, or the message is somebody else's.
+    /// The role in the group does not allow it.
     case notPermitted
+    /// The message is somebody else's, or is none that can be deleted.
+    case notDeletable
     case groupFull(limit: Int)
     case memberUnknown
     case alreadyMember
