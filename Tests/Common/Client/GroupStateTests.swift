@@ -134,7 +134,10 @@ import Testing
         try apply(change(.create, [1]), at: 1, title: "bob")
         #expect(try state.groupForRecipient("bob") == .chat(team))
         try state.transaction { _ = try state.store(user: UserID(2), name: "bob", displayName: "", devices: []) }
-        #expect(throws: ClientError.self) { try state.groupForRecipient("bob") }
+        #expect(
+            throws: ClientError.request(
+                "“bob” is the name of a user and of a group", hint: "use --user for the user, --group for the group")
+        ) { try state.groupForRecipient("bob") }
         #expect(try state.groupForRecipient("carol") == nil)
         // The members of a group are in no direct chat.
         #expect(try state.chat(with: "bob") == nil)

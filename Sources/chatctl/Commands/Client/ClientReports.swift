@@ -251,13 +251,14 @@ extension OutboxCommand {
     }
 
     /// For people, in place of a text.
-    var sentence: String {
+    /// - Parameter text: the entry's own: a rename's title.
+    func sentence(_ text: String) -> String {
         switch self {
         case .create(let users): "make the group with \(users.joined(separator: ", "))"
         case .add(let users): "add \(users.joined(separator: ", "))"
         case .remove(let users): "remove \(users.joined(separator: ", "))"
         case .leave: "leave the group"
-        case .rename: "name the group"
+        case .rename: "call the group “\(text)”"
         case .setRole(let users, let role): "make \(users.joined(separator: ", ")) \(role)"
         case .delete(let seqs, let forEveryone): "delete \(Figures.number(seqs.count, "message"))\(forEveryone ? " for everyone" : "")"
         }
