@@ -10,7 +10,7 @@ extension SQLiteEngine {
         let device = try activeDevice(command.device, of: command.user)
         let notes = try command.forEveryone ? nil : findChat(command.user, command.user)
         if command.clientMessageID <= device.highestClientMessageID {
-            return .sent(try firstAnswer(in: command.forEveryone ? command.chat : notes ?? ChatID(0), command.clientMessageID, device))
+            return try firstAnswer(in: command.forEveryone ? command.chat : notes ?? ChatID(0), command.clientMessageID, device)
         }
         try checkNotSuspended(device)
         guard !command.seqs.isEmpty, command.seqs.count <= Limits.deletionsAtOnce else { throw Rejection.changeInvalid }

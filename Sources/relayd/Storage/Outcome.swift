@@ -8,6 +8,8 @@ package enum Outcome: Sendable {
     case enrolled(Enrolled)
     case chatOpened(ChatID)
     case sent(SentOutcome)
+    /// It was sent before, or never accepted: a reader finds out.
+    case retried(Retry)
     /// The receipts that an acknowledgement or a read moved.
     case receipts([MovedReceipt])
     /// `remaining`: there is more to remove. `publication`: what the members of a group hear of it.
