@@ -306,6 +306,16 @@ import Testing
         #expect(try state.chats().map(\.chat) == [team], "the notes are nobody's chat")
     }
 
+    // MARK: Damage
+
+    @Test(arguments: [(1, "ff"), (1, ""), (2, "0aff"), (9, "")]) func aDamagedRowIsNoMessage(kind: Int, event: String) throws {
+        try state.transaction { _ = try state.storeReceived(entry(1), mailboxSeq: 1) }
+        let path = scratch.directory.path + "/client.db"
+        try Database(path: path, access: .readWriteCreate).execute("UPDATE history SET kind = \(kind), event = x'\(event)'")
+        let shown = try #require(try state.history(chat: team).first)
+        #expect(shown.kind == .message && shown.text == nil && shown.problem == HistoryEntry.damaged)
+    }
+
     // MARK: Stages in a group
 
     @Test func allMembersOfThatTimeCount() throws {
