@@ -95,7 +95,7 @@ checkpoints=no
 fresh_relay
 for round in $(seq $rounds); do run "offline.$round" offline --pairs $pairs --size 200 --messages $stored --backlog $missed; done
 fresh_relay
-run "fanout.1" fanout --members $members --size 200 --seconds $fanout
+run "fanout.1" fanout --members $members ${SHORT:+--devices 2} --size 200 --seconds $fanout
 # Far below saturation, so that the last copy waits for its own message's copies only.
 run "spread.1" fanout --members $members --size 200 --rate 5 --seconds $fanout
 fresh_relay

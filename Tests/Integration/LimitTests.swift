@@ -61,6 +61,42 @@ import Testing
         #expect(await relay.terminate() == .exited(0))
     }
 
+    /// A read costs the disk what a message does.
+    @Test(.timeLimit(.minutes(2))) func aDeviceThatReadsInALoopIsRefused() async throws {
+        let relay = try RelayProcess(limits: ["messages_per_device": 2])
+        try await relay.start()
+        let codes = [try await relay.chatctl.addUser("alice").invite.code, try await relay.chatctl.addUser("bob").invite.code]
+        let port = relay.port
+        try await blocking {
+            let alice = try WireDevice(port: port, code: codes[0])
+            let bob = try WireDevice(port: port, code: codes[1])
+            let opened = try RawConnection(port: port).json("POST", "/v1/chats", "{\"userId\": \"\(bob.user)\"}", headers: alice.authorization)
+            let chat = try #require((try JSONSerialization.jsonObject(with: Data(opened.body)) as? [String: Any])?["chatId"] as? String)
+            let connection = try alice.connect()
+            func ask(_ frame: String, _ number: Int) throws -> Answer {
+                connection.sendText(frame)
+                while true {
+                    let answer = try JSONDecoder().decode(Answer.self, from: Data(connection.readFrame().payload))
+                    if answer.requestId == "\(number)" { return answer }
+                }
+            }
+            func read(_ number: Int) throws -> Answer {
+                try ask("{\"requestId\": \"\(number)\", \"read\": {\"chatId\": \"\(chat)\", \"chatSeq\": \"1\"}}", number)
+            }
+            #expect(try ask(Self.frame(1, chat: chat, [alice, bob]), 1).sent != nil)
+            var number = 2
+            while try read(number).error == nil { number += 1 }
+            #expect(number > 120, "a minute's worth may come at once")
+            let refusal = try #require(try read(number + 1).error)
+            #expect(refusal.code == "rate_limited" && (refusal.retryAfterMs ?? 0) > 0)
+            // Messages go on, and reads too when their time has come.
+            #expect(try ask(Self.frame(number + 2, chat: chat, [alice, bob]), number + 2).sent != nil)
+            number += 3
+            while try read(number).error != nil { number += 1 }
+        }
+        #expect(await relay.terminate() == .exited(0))
+    }
+
     @Test(.timeLimit(.minutes(2))) func aFloodingAddressIsRefused() async throws {
         let relay = try RelayProcess(limits: ["requests_per_address": 1, "pending_per_address": 10], flags: ["limit_loopback": true])
         try await relay.start()

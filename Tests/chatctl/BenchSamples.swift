@@ -43,7 +43,8 @@ enum BenchSamples {
 
     static let pairs = PairsReport(pairs: 100, bodyBytes: 200, rate: nil, cost: cost, latency: latency, refusals: trouble, verdict: broken)
     static let fanOut = FanOutReport(
-        members: 1000, senders: 2, bodyBytes: 200, rate: nil, window: 4, cost: cost, latency: latency, firstToLast: latency, dueToLast: nothing,
+        members: 1000, devices: 5, senders: 2, bodyBytes: 200, rate: nil, window: 4, cost: cost, latency: latency, firstToLast: latency,
+        dueToLast: nothing,
         refusals: clean, verdict: kept)
     static let offline = OfflineReport(
         pairs: 100, bodyBytes: 4096, store: cost, drain: cost,

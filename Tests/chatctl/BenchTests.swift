@@ -12,6 +12,7 @@ import Testing
 @Suite struct BenchFramesTests {
     private static let accounts = [
         BenchAccount(user: UserID(1), device: DeviceID(127), token: ""),
+        BenchAccount(user: UserID(382_364_223_419_711_488), device: DeviceID(300), token: ""),
         BenchAccount(user: UserID(382_364_223_419_711_488), device: DeviceID(1 << 62), token: ""),
     ]
 
@@ -24,8 +25,8 @@ import Testing
         let frame = try Relay_V1_ClientFrame(serializedBytes: Array(bytes.readableBytesView))
         #expect(frame.requestID == number && frame.send.clientMessageID == number)
         #expect(frame.send.chatID == 382_364_223_419_711_499 && Array(frame.send.body) == Array(body.readableBytesView))
-        #expect(frame.send.keys.map(\.userID) == Self.accounts.map(\.user.rawValue))
-        #expect(frame.send.keys.map { $0.devices.map(\.deviceID) } == Self.accounts.map { [$0.device.rawValue] })
+        #expect(frame.send.keys.map(\.userID) == [1, 382_364_223_419_711_488])
+        #expect(frame.send.keys.map { $0.devices.map(\.deviceID) } == [[127], [300, 1 << 62]])
         #expect(frame.send.keys.allSatisfy { $0.devices.allSatisfy { $0.key == Data(repeating: 7, count: 48) } })
     }
 

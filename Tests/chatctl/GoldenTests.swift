@@ -111,6 +111,7 @@ import Testing
         let groups = [
             GroupReport(GroupRecord(chat: Self.team, title: "the crew", role: .owner, memberCount: 1000, joinedSeq: 1, leftSeq: 0)),
             GroupReport(GroupRecord(chat: ChatID(382_364_223_419_712_001), title: nil, role: nil, memberCount: 2, joinedSeq: 1, leftSeq: 9)),
+            GroupReport(GroupRecord(chat: ChatID(382_364_223_419_712_002), title: nil, role: .member, memberCount: 3, joinedSeq: 1, leftSeq: 0)),
         ]
         try check("client-group-list", ClientGroupListCommand.Report(groups: groups)) { $0.groups(groups) }
         let detail = GroupDetailReport(

@@ -71,9 +71,10 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .alreadyEnrolled: "name another directory: one device, one directory"
         case .link: "it looks like http://host:port/enrol#CODE; `chatctl invite create` prints one"
         case .userName: nil
-        case .groupUnknown: "`chatctl client group list` lists the groups; a new member knows one once `chatctl client listen` has received it"
+        case .groupUnknown:
+            "`chatctl client group list` lists the groups; a new member or device knows one once `chatctl client listen` has received something in it"
         case .chatUnknown: "`chatctl client status` lists the chats"
-        case .ambiguousGroup: "give the number instead"
+        case .ambiguousGroup: "give the number instead; `chatctl client status` says which is which"
         case .request(_, let hint): hint
         case .unreachable: "is relayd running, and is the address right?"
         case .protocolViolation: "is it relayd, of a version that this client knows?"

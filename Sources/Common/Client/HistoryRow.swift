@@ -26,15 +26,15 @@ enum HistoryRow {
         }
     }
 
-    static func kind(_ number: Int64, _ event: [UInt8]) -> HistoryEntry.Kind {
+    /// Nil when the row is damaged: it was written by this client or an older one, so what it cannot read is not as it was written.
+    static func kind(_ number: Int64, _ event: [UInt8]) -> HistoryEntry.Kind? {
         switch number {
-        case 1:
-            guard let wire = try? Relay_V1_GroupEvent(serializedBytes: event), let change = GroupChangeRecord(wire) else { return .message }
-            return .change(change)
-        case 2: return .deletion((try? Relay_V1_Deletion(serializedBytes: event).chatSeqs) ?? [])
+        case 0: return .message
+        case 1: return (try? Relay_V1_GroupEvent(serializedBytes: event)).flatMap { GroupChangeRecord($0) }.map { .change($0) }
+        case 2: return (try? Relay_V1_Deletion(serializedBytes: event)).map { .deletion($0.chatSeqs) }
         case 3: return .deleted(forEveryone: true)
         case 4: return .deleted(forEveryone: false)
-        default: return .message
+        default: return nil
         }
     }
 }

@@ -132,6 +132,8 @@ package struct HistoryEntry: Sendable, Equatable {
 
     /// The ``problem`` of what was in the mailbox before the device existed: nobody wrapped a key for it.
     package static let beforeEnrolment = "sent before this device was enrolled"
+    /// The text of ``problem`` for a place whose row in the history cannot be read.
+    package static let damaged = "damaged in this device's history"
 }
 
 /// Where the relay put an own message.

@@ -51,6 +51,7 @@ package actor Session {
     var nextRequest: UInt64 = 1
     var preparing = false
     var pumpAfter: Scheduled<Void>?
+    var readsAfter: Scheduled<Void>?
     /// What the relay takes at most; it says so in `GET /v1/info`.
     var maxBodyBytes = Limits.bodyBytes
     var knowsLimits = false
@@ -168,6 +169,8 @@ package actor Session {
         await goOffline()
         pumpAfter?.cancel()
         pumpAfter = nil
+        readsAfter?.cancel()
+        readsAfter = nil
         await api.close()
         // What was deleted must not stay behind in the log. A failure here costs nothing else: the next session empties it.
         do throws(ClientError) { try state?.emptyLog() } catch { events(.logNotEmptied(error)) }

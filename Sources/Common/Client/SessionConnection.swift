@@ -47,9 +47,7 @@ extension Session {
             established = true
             lastHeard = .now()
             events(.connected)
-            do throws(ClientError) {
-                for read in try state.transaction({ try state.unconfirmedReads(of: account.user) }) { sendRead(read.chat, read.seq) }
-            } catch { fail(error) }
+            sendUnconfirmedReads()
             burst()
         }
         return await streamEnd()
@@ -149,6 +147,8 @@ extension Session {
         requests = [:]
         pumpAfter?.cancel()
         pumpAfter = nil
+        readsAfter?.cancel()
+        readsAfter = nil
         window.disconnected()
     }
 

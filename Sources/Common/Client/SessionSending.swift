@@ -31,8 +31,11 @@ extension Session {
     }
 
     func apply(_ error: Relay_V1_Error, request: UInt64, _ state: ClientState, _ effects: inout Effects) throws {
-        // An answer to an acknowledgement or a read needs nothing done.
-        guard let number = requests.removeValue(forKey: request) else { return }
+        guard let number = requests.removeValue(forKey: request) else {
+            // An answer to an acknowledgement or a read: a read that came too fast is sent again, the others need nothing done.
+            if request > 0, error.code == "rate_limited" { effects.readAgain = .milliseconds(Int64(error.retryAfterMs)) }
+            return
+        }
         switch error.code {
         case "device_set_mismatch":
             if let chat = window.mustReseal(number) { staleChats.insert(chat) }

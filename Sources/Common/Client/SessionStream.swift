@@ -40,6 +40,8 @@ extension Session {
         var acknowledge: UInt64?
         var reads: [ChatID: UInt64] = [:]
         var pauseSending: Duration?
+        /// A read was refused for now.
+        var readAgain: Duration?
         var caughtUp = false
         var lookup: Lookup?
         /// A page of a chat to fetch: what is behind this sequence.
@@ -92,6 +94,7 @@ extension Session {
         if let page = effects.page { fetchPage(of: page.chat, after: page.after) }
         if let preparation = effects.prepare { prepare(preparation) }
         if let pause = effects.pauseSending { resumeSending(after: pause) }
+        if let pause = effects.readAgain { sendReadsAgain(after: pause) }
         do throws(ClientError) { try pump(state) } catch { return fail(error) }
         channel?.flush()
         checkWaiters()
@@ -102,11 +105,34 @@ extension Session {
         channel.send(.binary(ByteBuffer(bytes: bytes)))
     }
 
+    /// With a request id, because without one nobody says that it was refused.
     func sendRead(_ chat: ChatID, _ seq: UInt64) {
         var frame = Relay_V1_ClientFrame()
+        frame.requestID = nextRequest
+        nextRequest += 1
         frame.read.chatID = chat.rawValue
         frame.read.chatSeq = seq
         write(frame)
+    }
+
+    /// All that the relay did not confirm. The caller flushes.
+    func sendUnconfirmedReads() {
+        do throws(ClientError) {
+            let state = try working()
+            for read in try state.transaction({ try state.unconfirmedReads(of: account.user) }) { sendRead(read.chat, read.seq) }
+        } catch { fail(error) }
+    }
+
+    private func sendReadsAgain(after pause: Duration) {
+        guard readsAfter == nil else { return }
+        readsAfter = loop.scheduleTask(in: TimeAmount(pause)) { [weak self] in
+            self?.assumeIsolated { session in
+                session.readsAfter = nil
+                guard session.established else { return }
+                session.sendUnconfirmedReads()
+                session.channel?.flush()
+            }
+        }
     }
 
     func apply(_ frame: Relay_V1_ServerFrame, _ state: ClientState, _ effects: inout Effects) throws {

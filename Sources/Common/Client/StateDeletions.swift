@@ -7,19 +7,17 @@ extension ClientState {
 
     /// The messages lose their content here; their places stay, so that receipts and the order stay true. One that has not come yet is remembered and
     /// loses its content when it comes. SQLite overwrites what it deletes (`secure_delete`).
-    /// - Parameter outbox: the entry with which this device deleted them.
-    func applyDeletion(_ chat: ChatID, _ seqs: [UInt64], forEveryone: Bool, by outbox: Int64? = nil) throws {
+    func applyDeletion(_ chat: ChatID, _ seqs: [UInt64], forEveryone: Bool) throws {
         for seq in seqs {
             try run(
                 """
-                INSERT INTO deletions VALUES (?1, ?2, ?3, ?4)
-                ON CONFLICT (chat_id, chat_seq) DO UPDATE SET everyone = max(everyone, ?3), outbox_id = ifnull(outbox_id, ?4)
+                INSERT INTO deletions (chat_id, chat_seq, everyone) VALUES (?1, ?2, ?3)
+                ON CONFLICT (chat_id, chat_seq) DO UPDATE SET everyone = max(everyone, ?3)
                 """
             ) {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, seq)
                 $0.bind(3, forEveryone ? 1 : 0)
-                if let outbox { $0.bind(4, outbox) } else { $0.bindNull(4) }
             }
             let kind = HistoryRow.number(.deleted(forEveryone: forEveryone))
             try run(

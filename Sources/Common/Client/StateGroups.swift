@@ -220,7 +220,7 @@ extension ClientState {
     }
 
     /// The group that a recipient's name may mean; nil when it is a user's, or nobody's that is known here.
-    /// - Throws: ``ClientError/ambiguousGroup(title:_:)``, also when a user has the name that is a group's title.
+    /// - Throws: ``ClientError/ambiguousGroup(title:_:)``, and ``ClientError/request(_:hint:)`` when a user has the name that is a group's title.
     package func groupForRecipient(_ text: String) throws(ClientError) -> GroupTarget? {
         let target: GroupTarget
         do throws(ClientError) { target = try findGroup(text) } catch {
@@ -231,10 +231,7 @@ extension ClientState {
         guard let name, try storing({ try rows("SELECT 1 FROM users WHERE name = ?", { $0.bind(1, name) }) { _ in true }.first }) != nil else {
             return target
         }
-        switch target {
-        case .chat(let chat): throw .ambiguousGroup(title: text, (try self.chat(with: name)).map { [$0, chat] } ?? [chat])
-        case .unborn: throw .request("“\(text)” is the name of a user and of a group", hint: "use --group for the group")
-        }
+        throw .request("“\(text)” is the name of a user and of a group", hint: "use --user for the user, --group for the group")
     }
 
     /// A chat by its number, the other member's name, or the group's title.

@@ -190,13 +190,15 @@ extension ClientState {
                     $0.bind(3, limit)
                 },
                 { row in
-                    HistoryEntry(
+                    let kind = HistoryRow.kind(row.integer(13), row.bytes(14))
+                    return HistoryEntry(
                         chat: ChatID(row.unsigned(0)), chatSeq: row.unsigned(1), message: MessageID(row.unsigned(2)),
                         senderUser: UserID(row.unsigned(3)),
                         senderDevice: DeviceID(row.unsigned(4)), clientMessageID: row.unsigned(5), sentAt: Timestamp(milliseconds: row.integer(6)),
-                        writtenAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)), text: row.text(8), problem: row.text(9),
+                        writtenAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)), text: kind == nil ? nil : row.text(8),
+                        problem: kind == nil ? HistoryEntry.damaged : row.text(9),
                         outboxID: row.isNull(10) ? nil : row.integer(10), senderName: row.text(11), with: row.text(12),
-                        kind: HistoryRow.kind(row.integer(13), row.bytes(14)), inGroup: row.integer(15) == Int64(ChatKind.group.rawValue))
+                        kind: kind ?? .message, inGroup: row.integer(15) == Int64(ChatKind.group.rawValue))
                 })
             return try found.map { try withUserNames($0) }
         }

@@ -136,7 +136,7 @@ extension ClientState {
             accepted = .message
         case .delete(let seqs, let forEveryone):
             let chat = entry.target ?? place.chat
-            try applyDeletion(chat, seqs, forEveryone: forEveryone, by: id)
+            try applyDeletion(chat, seqs, forEveryone: forEveryone)
             row.kind = .deletion(seqs)
             // What one deletes for oneself has its place in one's notes, not in the chat.
             if forEveryone { try insertHistory(row) } else { try markNotes(place.chat) }

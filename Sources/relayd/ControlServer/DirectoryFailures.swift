@@ -37,6 +37,7 @@ extension ControlError {
                 .limitReached, "\(subject) has \(limit) open invites, which is the limit",
                 hint: "chatctl invite list --user \(subject), then chatctl invite revoke NUMBER")
         case .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed, .positionUnknown, .notAGroup, .notPermitted,
+            .notDeletable,
             .groupFull, .memberUnknown, .alreadyMember, .chatLimitReached, .changeInvalid, .userSuspended:
             self.init(.failed, "the store answered an operator as if it were a device", hint: "please report this with relayd's version")
         }

@@ -175,8 +175,11 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         case .send(let request, let send):
             if let refusal = allowance?.refusal(of: send.clientMessageID) { return refuse(request, refusal) }
             stream.send(request: request, chat: send.chat, clientMessageID: send.clientMessageID, body: send.body, keys: send.keys)
+        // Not rated: what the devices of a loop acknowledge gathers into one command now and then, however often they say it.
         case .acknowledge(let mailboxSeq): stream.acknowledge(mailboxSeq)
-        case .read(let request, let chat, let chatSeq): stream.read(request: request, chat: chat, chatSeq: chatSeq)
+        case .read(let request, let chat, let chatSeq):
+            if let refusal = allowance?.refusalOfRead() { return refuse(request, refusal) }
+            stream.read(request: request, chat: chat, chatSeq: chatSeq)
         case .ping(let request): if request != 0 || isWritable { pong(request) }
         case .changeGroup(let request, let change):
             if let refusal = allowance?.refusal(of: change.clientMessageID) { return refuse(request, refusal) }

@@ -76,7 +76,9 @@ extension WireFailure {
             highestClientMessageID = highest
         case .positionUnknown: self.init(.positionUnknown, "the sequence is beyond the end")
         case .notAGroup: self.init(.notAGroup, "the chat is no group")
-        case .notPermitted: self.init(.notPermitted, "your role does not allow it, or the message is not yours")
+        case .notPermitted: self.init(.notPermitted, "your role in the group does not allow it")
+        case .notDeletable:
+            self.init(.notPermitted, "for everyone one deletes one's own messages only, an admin those of the group; changes and deletions stay")
         case .groupFull(let limit): self.init(.groupFull, "a group has at most \(limit) members")
         case .memberUnknown: self.init(.memberUnknown, "somebody who is named is no member")
         case .alreadyMember: self.init(.alreadyMember, "somebody who is named is a member already")

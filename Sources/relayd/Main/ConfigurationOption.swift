@@ -86,7 +86,7 @@ struct ConfigurationOption: Sendable {
             "messages_per_device", \.rates.messagesPerDevice,
             [
                 "Rates are per second, and what a minute allows may come at once. 0 turns a limit off. Who is too fast is told to wait.",
-                "Messages that a device may go on sending.",
+                "Messages that a device may go on sending; as many reads besides.",
             ]),
         .rate("messages_per_user", \.rates.messagesPerUser, ["Messages of all devices of a user together."]),
         .rate(

@@ -22,6 +22,9 @@ package final class DeviceStream {
     var flushing = LoopHub.Flushing.none
 
     private var sendsInFlight = 0
+    /// Sends in flight whose first answer lies far back; the first one is being looked for. One step of one of them at a time, so that nobody
+    /// keeps the readers from others.
+    private var retries: [(request: UInt64, retry: Retry)] = []
     private var readingPaused = false
     /// A paused socket is read again when so few sends wait for the disk.
     private var resumesAt = 0
@@ -154,6 +157,29 @@ package final class DeviceStream {
         if readingPaused, sendsInFlight <= resumesAt {
             readingPaused = false
             sink.pauseReading(false)
+        }
+    }
+
+    func look(for retry: Retry, _ request: UInt64) {
+        retries.append((request, retry))
+        if retries.count == 1 { lookFurther() }
+    }
+
+    private func lookFurther() {
+        guard let (request, retry) = retries.first else { return }
+        hub.readFirstAnswer(to: retry, connection) { stream, found in
+            guard stream.open else { return }
+            switch found {
+            case .further(let before): stream.retries[0].retry.before = before
+            case .sent(let sent, _):
+                stream.retries.removeFirst()
+                stream.answer(request, .sent(sent))
+            case .none:
+                stream.retries.removeFirst()
+                stream.answer(request, .rejected(.clientMessageIDUsed(highest: retry.highest)))
+            }
+            stream.lookFurther()
+            stream.flush()
         }
     }
 

@@ -98,6 +98,7 @@ final class LoopHub: @unchecked Sendable {
     /// One thing that a committed batch means for this loop.
     enum Event: Sendable {
         case answer(connection: UInt64, request: UInt64, SendAnswer)
+        case retry(connection: UInt64, request: UInt64, Retry)
         case envelope(UserID, StoredEnvelope)
         /// For every member; the hub finds those that are here.
         case publication(Publication)
@@ -112,6 +113,7 @@ final class LoopHub: @unchecked Sendable {
                 guard let stream = streams[connection] else { continue }
                 stream.answer(request, answer)
                 flushNow(stream)
+            case .retry(let connection, let request, let retry): streams[connection]?.look(for: retry, request)
             case .envelope(let user, let envelope):
                 each(of: user) { if $0.committed(envelope) { flushNow($0) } }
             case .publication(let publication): publish(publication)
@@ -280,6 +282,11 @@ final class LoopHub: @unchecked Sendable {
         then: @escaping @Sendable (DeviceStream, (rows: [ReceiptRow], more: Bool)) -> Void
     ) {
         read(for: connection, then: then) { try $0.receipts(for: user, after: version, limit: Limits.receiptPageRows) }
+    }
+
+    /// One step back.
+    func readFirstAnswer(to retry: Retry, _ connection: UInt64, then: @escaping @Sendable (DeviceStream, FirstAnswer) -> Void) {
+        read(for: connection, then: then) { try $0.firstAnswer(to: retry) }
     }
 
     private func read<Page: Sendable>(

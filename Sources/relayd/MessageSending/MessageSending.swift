@@ -141,6 +141,9 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     guard let publication else { continue }
                     accepted += 1
                     distribute(publication)
+                case .retried(let retry):
+                    guard let origin = entry.origin else { continue }
+                    events[origin.loop].append(.retry(connection: origin.connection, request: origin.request, retry))
                 case .receipts(let moved):
                     answer(.done)
                     for receipt in moved {

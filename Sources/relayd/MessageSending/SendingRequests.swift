@@ -62,11 +62,10 @@ extension MessageSending {
 
     /// What became of a message of this device, and how far the other members are.
     package func status(_ principal: Principal, chat: ChatID, clientMessageID: UInt64) async throws(SendingError) -> MessageStatusRow {
-        let found = try await look {
-            try $0.status(of: principal.device, user: principal.user, in: chat, clientMessageID: clientMessageID)
-        }
-        guard let found else { throw .messageUnknown }
-        return found
+        let retry = Retry(chat: chat, device: principal.device, clientMessageID: clientMessageID, highest: 0, before: .max)
+        guard try await look({ try $0.wasMember(principal.user, of: chat) }) else { throw .rejected(.chatUnknown) }
+        guard let (sent, deleted) = try await firstAnswer(to: retry) else { throw .messageUnknown }
+        return try await look { try $0.status(of: sent, deleted: deleted, by: principal.user) }
     }
 
     /// Sends without a WebSocket. The keys are in the order of the users' identifiers.
@@ -79,8 +78,26 @@ extension MessageSending {
     package func delete(_ delete: Delete) async throws(SendingError) -> SentOutcome { try await place(.delete(delete)) }
 
     private func place(_ command: Command) async throws(SendingError) -> SentOutcome {
-        guard case .sent(let sent) = try await perform(command) else { throw .storeFailed }
-        return sent
+        switch try await perform(command) {
+        case .sent(let sent): return sent
+        case .retried(let retry):
+            guard let (sent, _) = try await firstAnswer(to: retry) else { throw .rejected(.clientMessageIDUsed(highest: retry.highest)) }
+            return sent
+        default: throw .storeFailed
+        }
+    }
+
+    /// Step by step, so that others' reads come in between.
+    private func firstAnswer(to retry: Retry) async throws(SendingError) -> (SentOutcome, deleted: Bool)? {
+        var retry = retry
+        while true {
+            let step = retry
+            switch try await look({ try $0.firstAnswer(to: step) }) {
+            case .sent(let sent, let deleted): return (sent, deleted)
+            case .none: return nil
+            case .further(let before): retry.before = before
+            }
+        }
     }
 
     private func perform(_ command: Command) async throws(SendingError) -> Outcome {

@@ -10,7 +10,7 @@ extension SQLiteEngine {
         let device = try activeDevice(command.device, of: command.user)
         let notes = try command.forEveryone ? nil : findChat(command.user, command.user)
         if command.clientMessageID <= device.highestClientMessageID {
-            return .sent(try firstAnswer(in: command.forEveryone ? command.chat : notes ?? ChatID(0), command.clientMessageID, device))
+            return try firstAnswer(in: command.forEveryone ? command.chat : notes ?? ChatID(0), command.clientMessageID, device)
         }
         try checkNotSuspended(device)
         guard !command.seqs.isEmpty, command.seqs.count <= Limits.deletionsAtOnce else { throw Rejection.changeInvalid }
@@ -51,10 +51,10 @@ extension SQLiteEngine {
             switch ExtraBytes.Kind(rawValue: find.integer(1)) {
             case .deleted: continue
             // The chat's own history cannot be deleted.
-            case .group, .deletion, nil: throw Rejection.notPermitted
+            case .group, .deletion, nil: throw Rejection.notDeletable
             case .message:
                 guard find.unsigned(0) == member.user.id.rawValue || (chat.kind == .group && member.role >= .admin) else {
-                    throw Rejection.notPermitted
+                    throw Rejection.notDeletable
                 }
             }
         }

@@ -6,7 +6,7 @@ import RelaySQLite
 extension SQLiteEngine {
     func changeGroup(_ command: ChangeGroup, _ stamp: Stamp) throws -> Outcome {
         let device = try activeDevice(command.device, of: command.user)
-        if command.clientMessageID <= device.highestClientMessageID { return .sent(try firstAnswer(to: command, device)) }
+        if command.clientMessageID <= device.highestClientMessageID { return try firstAnswer(to: command, device) }
         try checkNotSuspended(device)
         guard let id = command.chat else { return .sent(try createGroup(command, device, stamp)) }
         let chat = try chat(id)
@@ -24,7 +24,7 @@ extension SQLiteEngine {
         return .sent(try append(new, to: chat, audience: audience, stamp))
     }
 
-    private func firstAnswer(to command: ChangeGroup, _ device: DeviceState) throws -> SentOutcome {
+    private func firstAnswer(to command: ChangeGroup, _ device: DeviceState) throws -> Outcome {
         if let chat = command.chat { return try firstAnswer(in: chat, command.clientMessageID, device) }
         let find = statements.findCreated
         defer { find.reset() }
@@ -32,8 +32,10 @@ extension SQLiteEngine {
         find.bind(2, command.device.rawValue)
         find.bind(3, command.clientMessageID)
         guard try find.step() else { throw Rejection.clientMessageIDUsed(highest: device.highestClientMessageID) }
-        return SentOutcome(
-            chat: ChatID(find.unsigned(0)), clientMessageID: command.clientMessageID, message: MessageID(find.unsigned(2)), chatSeq: find.unsigned(1))
+        return .sent(
+            SentOutcome(
+                chat: ChatID(find.unsigned(0)), clientMessageID: command.clientMessageID, message: MessageID(find.unsigned(2)),
+                chatSeq: find.unsigned(1)))
     }
 
     private func createGroup(_ command: ChangeGroup, _ device: DeviceState, _ stamp: Stamp) throws -> SentOutcome {
@@ -112,7 +114,11 @@ extension SQLiteEngine {
         let staying = chat.members.filter { !leaving.contains($0.user.id) }
         func role(_ member: MemberState) -> GroupRole { roles[member.user.id] ?? member.role }
         guard !staying.contains(where: { role($0) == .owner }) else { return }
-        let successor = staying.min { ($1.role.rawValue, $0.joinedSeq, $0.user.id) < ($0.role.rawValue, $1.joinedSeq, $1.user.id) }
+        // Who steps down follows only when nobody else is there.
+        let others = staying.filter { roles[$0.user.id] == nil || $0.role != .owner }
+        let successor = (others.isEmpty ? staying : others).min {
+            (role($1).rawValue, $0.joinedSeq, $0.user.id) < (role($0).rawValue, $1.joinedSeq, $1.user.id)
+        }
         if let successor { change.roles.append((successor, .owner)) }
     }
 

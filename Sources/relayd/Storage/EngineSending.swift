@@ -65,7 +65,7 @@ extension SQLiteEngine {
     func send(_ command: Send, _ stamp: Stamp) throws -> Outcome {
         let device = try activeDevice(command.device, of: command.user)
         if command.clientMessageID <= device.highestClientMessageID {
-            return .sent(try firstAnswer(in: command.chat, command.clientMessageID, device))
+            return try firstAnswer(in: command.chat, command.clientMessageID, device)
         }
         try checkNotSuspended(device)
         let chat = try chat(command.chat)
@@ -164,17 +164,17 @@ extension SQLiteEngine {
     /// After the look for a first answer: what was accepted before the suspension stays accepted.
     func checkNotSuspended(_ device: DeviceState) throws(Rejection) { if device.user.suspended { throw .userSuspended } }
 
-    /// The answer that a retry got the first time.
-    func firstAnswer(in chat: ChatID, _ clientMessageID: UInt64, _ device: DeviceState) throws -> SentOutcome {
-        let scan = statements.scanBack
-        defer { scan.reset() }
-        scan.bind(1, chat.rawValue)
-        scan.bind(2, device.id.rawValue)
-        scan.bind(3, clientMessageID)
-        guard try scan.step(), scan.unsigned(2) == clientMessageID else {
-            throw Rejection.clientMessageIDUsed(highest: device.highestClientMessageID)
+    /// The answer that a retry got the first time, when it is among the newest messages of the chat; further back the writer has no time to look.
+    func firstAnswer(in chat: ChatID, _ clientMessageID: UInt64, _ device: DeviceState) throws -> Outcome {
+        var retry = Retry(
+            chat: chat, device: device.id, clientMessageID: clientMessageID, highest: device.highestClientMessageID, before: .max)
+        switch try FirstAnswer.look(for: retry, with: statements.scanBack, limit: Limits.retryScan) {
+        case .sent(let sent, _): return .sent(sent)
+        case .none: throw Rejection.clientMessageIDUsed(highest: retry.highest)
+        case .further(let before):
+            retry.before = before
+            return .retried(retry)
         }
-        return SentOutcome(chat: chat, clientMessageID: clientMessageID, message: MessageID(scan.unsigned(1)), chatSeq: scan.unsigned(0))
     }
 
     /// The keys must be for exactly the active devices of exactly the members.

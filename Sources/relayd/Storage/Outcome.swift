@@ -8,6 +8,8 @@ package enum Outcome: Sendable {
     case enrolled(Enrolled)
     case chatOpened(ChatID)
     case sent(SentOutcome)
+    /// It was sent before, or never accepted: a reader finds out.
+    case retried(Retry)
     /// The receipts that an acknowledgement or a read moved.
     case receipts([MovedReceipt])
     /// `remaining`: there is more to remove. `publication`: what the members of a group hear of it.
@@ -73,8 +75,10 @@ package enum Rejection: Error, Sendable, Equatable {
     /// A watermark or a deletion beyond the end of the chat or mailbox.
     case positionUnknown
     case notAGroup
-    /// The role in the group does not allow it, or the message is somebody else's.
+    /// The role in the group does not allow it.
     case notPermitted
+    /// The message is somebody else's, or is none that can be deleted.
+    case notDeletable
     case groupFull(limit: Int)
     case memberUnknown
     case alreadyMember

@@ -16,13 +16,7 @@ package final class Reader {
     func rows<Row>(
         _ sql: String, bind: (Statement) -> Void = { _ in }, upTo limit: Int = .max, _ map: (Statement) throws -> Row?
     ) throws -> [Row] {
-        let statement: Statement
-        if let known = prepared[sql] {
-            statement = known
-        } else {
-            statement = try database.prepare(sql)
-            prepared[sql] = statement
-        }
+        let statement = try statement(sql)
         defer { statement.reset() }
         bind(statement)
         var found: [Row] = []
@@ -31,6 +25,14 @@ package final class Reader {
             found.append(row)
         }
         return found
+    }
+
+    /// Prepares once. Whoever steps it resets it.
+    func statement(_ sql: String) throws(SQLiteError) -> Statement {
+        if let known = prepared[sql] { return known }
+        let statement = try database.prepare(sql)
+        prepared[sql] = statement
+        return statement
     }
 
     static func buffer(_ statement: Statement, _ column: Int32) -> ByteBuffer {

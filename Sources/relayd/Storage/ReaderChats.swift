@@ -20,6 +20,9 @@ extension Reader {
         }
     }
 
+    /// Is it, or was it once.
+    package func wasMember(_ user: UserID, of chat: ChatID) throws -> Bool { try !stays(of: user, in: chat).isEmpty }
+
     /// Those who are in the chat now, in the order of their identifiers.
     private func members(of chat: ChatID) throws -> [ChatMember] {
         try rows("SELECT user_id, role FROM members WHERE chat_id = ? AND left_seq IS NULL ORDER BY user_id", bind: { $0.bind(1, chat.rawValue) }) {
@@ -105,26 +108,11 @@ extension Reader {
 
     // MARK: What became of a message
 
-    /// The message that a device sent under a client message id, and how far it got; nil when there is none, or none any more.
-    package func status(of device: DeviceID, user: UserID, in chat: ChatID, clientMessageID: UInt64) throws -> MessageStatusRow? {
+    /// How far a message got that ``firstAnswer(to:)`` found.
+    package func status(of sent: SentOutcome, deleted: Bool, by user: UserID) throws -> MessageStatusRow {
         try snapshot {
+            let chat = sent.chat
             guard let stay = try stays(of: user, in: chat).last else { throw Rejection.chatUnknown }
-            let found: [(SentOutcome, Bool)] = try rows(
-                """
-                SELECT seq, message_id, client_message_id, kind FROM messages
-                WHERE chat_id = ? AND device_id = ? AND client_message_id <= ? ORDER BY seq DESC LIMIT 1
-                """,
-                bind: {
-                    $0.bind(1, chat.rawValue)
-                    $0.bind(2, device.rawValue)
-                    $0.bind(3, clientMessageID)
-                }
-            ) {
-                guard $0.unsigned(2) == clientMessageID else { return nil }
-                let sent = SentOutcome(chat: chat, clientMessageID: clientMessageID, message: MessageID($0.unsigned(1)), chatSeq: $0.unsigned(0))
-                return (sent, ExtraBytes.Kind(rawValue: $0.integer(3)) == .deleted)
-            }
-            guard let (sent, deleted) = found.first else { return nil }
             let single = stay.kind == .direct || stay.memberCount <= Limits.receiptMembers
             let others = try self.others(than: user, in: chat, at: sent.chatSeq)
             let counts = try single ? nil : count(others: user, of: chat, sent)

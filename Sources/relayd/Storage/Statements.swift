@@ -81,12 +81,7 @@ struct Statements {
             SELECT m.chat_id, m.seq, m.message_id FROM members s JOIN messages m ON m.chat_id = s.chat_id AND m.seq = 1
             WHERE s.user_id = ?1 AND s.joined_seq = 1 AND m.kind = 1 AND m.device_id = ?2 AND m.client_message_id = ?3
             """)
-        // A device's client message ids rise with the chat's sequence, so the scan may stop at the first lower one.
-        scanBack = try database.prepare(
-            """
-            SELECT seq, message_id, client_message_id FROM messages
-            WHERE chat_id = ? AND device_id = ? AND client_message_id <= ? ORDER BY seq DESC LIMIT 1
-            """)
+        scanBack = try database.prepare(FirstAnswer.sql)
         findMessage = try database.prepare("SELECT user_id, kind FROM messages WHERE chat_id = ? AND seq = ?")
 
         insertUser = try database.prepare("INSERT INTO users (user_id, name, display_name, avatar, no_limits) VALUES (?, ?, ?, ?, ?)")

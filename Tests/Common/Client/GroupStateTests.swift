@@ -134,7 +134,10 @@ import Testing
         try apply(change(.create, [1]), at: 1, title: "bob")
         #expect(try state.groupForRecipient("bob") == .chat(team))
         try state.transaction { _ = try state.store(user: UserID(2), name: "bob", displayName: "", devices: []) }
-        #expect(throws: ClientError.self) { try state.groupForRecipient("bob") }
+        #expect(
+            throws: ClientError.request(
+                "“bob” is the name of a user and of a group", hint: "use --user for the user, --group for the group")
+        ) { try state.groupForRecipient("bob") }
         #expect(try state.groupForRecipient("carol") == nil)
         // The members of a group are in no direct chat.
         #expect(try state.chat(with: "bob") == nil)
@@ -290,7 +293,27 @@ import Testing
         #expect(
             try state.history(chat: team).map(\.kind) == [.deleted(forEveryone: false), .deleted(forEveryone: true), .deletion([2])])
         #expect(try ids.allSatisfy { try state.stage(of: $0) == .sent })
+        // Once more, which changes nothing here.
+        let again = try state.transaction {
+            let id = try state.enqueue("", to: "team", writtenAt: now, target: .chat(team), command: .delete(seqs: [1], forEveryone: false))
+            try state.storeSealed(id, chat: team, clientMessageID: 3, [1])
+            return id
+        }
+        #expect(try state.stage(of: again) == .queued)
+        try state.transaction { _ = try state.storeSent(again, place(2, 3, chat: ChatID(900)), by: account) }
+        #expect(try state.stage(of: again) == .sent)
+        #expect(try state.stage(of: again + 1) == nil)
         #expect(try state.chats().map(\.chat) == [team], "the notes are nobody's chat")
+    }
+
+    // MARK: Damage
+
+    @Test(arguments: [(1, "ff"), (1, ""), (2, "0aff"), (9, "")]) func aDamagedRowIsNoMessage(kind: Int, event: String) throws {
+        try state.transaction { _ = try state.storeReceived(entry(1), mailboxSeq: 1) }
+        let path = scratch.directory.path + "/client.db"
+        try Database(path: path, access: .readWriteCreate).execute("UPDATE history SET kind = \(kind), event = x'\(event)'")
+        let shown = try #require(try state.history(chat: team).first)
+        #expect(shown.kind == .message && shown.text == nil && shown.problem == HistoryEntry.damaged)
     }
 
     // MARK: Stages in a group

@@ -104,7 +104,12 @@ extension ScenarioRun {
     }
 
     private func delete(_ name: DeviceName, _ text: String, forEveryone: Bool) async throws -> [Int64] {
-        let entry = try await find(name, text)
+        let entry: HistoryEntry
+        do { entry = try await find(name, text) } catch {
+            // Its text is gone when it is deleted once more.
+            guard let gone = deleted[text] else { throw error }
+            entry = gone
+        }
         deleted[text] = entry
         return try await device(name).session.delete([entry.chatSeq], in: entry.chat, forEveryone: forEveryone)
     }

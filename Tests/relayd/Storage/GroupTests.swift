@@ -146,6 +146,23 @@ import Testing
         await club.world.store.close()
     }
 
+    @Test func whoStepsDownIsFollowedBySomebodyElse() async throws {
+        let club = try await Club(3, members: 3)
+        let (a, b, c) = (club.users[0], club.users[1], club.users[2])
+        try await club.change(a, .setRole, [c], .admin)
+        try await club.change(a, .setRole, [a], .member)
+        #expect(try await club.roles(a) == [.member, .member, .owner])
+        // An owner who becomes admin has stepped down too, and is no better than those who never were one.
+        try await club.change(c, .setRole, [c], .admin)
+        #expect(try await club.roles(a) == [.owner, .member, .admin])
+        try await club.change(a, .remove, [b])
+        try await club.change(a, .remove, [c])
+        // Nobody else is there.
+        try await club.change(a, .setRole, [a], .member)
+        #expect(try await club.roles(a) == [.owner])
+        await club.world.store.close()
+    }
+
     @Test func aRetryOfAChangeGetsTheFirstAnswer() async throws {
         let club = try await Club(3, members: 2)
         let (a, b) = (club.users[0], club.users[1])
@@ -159,6 +176,57 @@ import Testing
         guard case .sent(let left) = try await club.world.perform(.changeGroup(leaving)) else { throw World.Failure() }
         guard case .sent(let leftAgain) = try await club.world.perform(.changeGroup(leaving)) else { throw World.Failure() }
         #expect(left.message == leftAgain.message)
+        await club.world.store.close()
+    }
+
+    /// Behind so many messages of others that the writer does not look that far.
+    @Test func aLateRetryIsLookedForByAReader() async throws {
+        let club = try await Club(2, members: 2)
+        let (a, b) = (club.users[0], club.users[1])
+        let device = try #require(club.devices[b])
+        func send(_ number: UInt64) -> Command {
+            .send(
+                Send(
+                    user: b, device: device, chat: club.group, clientMessageID: number, body: ByteBuffer(string: "once"),
+                    keys: club.keys(for: [a, b])))
+        }
+        var sent: [UInt64: SentOutcome] = [:]
+        for number: UInt64 in [2, 5] {
+            guard case .sent(let first) = try await club.world.perform(send(number)) else { throw World.Failure() }
+            sent[number] = first
+        }
+        for _ in 1..<Limits.retryScan - 1 { _ = try await club.send(a, to: [a, b]) }
+        guard case .sent(let near) = try await club.world.perform(send(2)) else { throw World.Failure() }
+        #expect(near.message == sent[2]?.message && near.publication == nil)
+        for _ in 0..<20 { _ = try await club.send(a, to: [a, b]) }
+        for (number, first) in sent {
+            guard case .retried(var retry) = try await club.world.perform(send(number)) else { throw World.Failure() }
+            #expect(retry.highest == 5)
+            var steps = 0
+            search: while true {
+                steps += 1
+                let step = retry
+                switch try await club.world.store.readers.read({ try $0.firstAnswer(to: step, limit: 8) }) {
+                case .sent(let found, let deleted):
+                    #expect(found.message == first.message && found.chatSeq == first.chatSeq && !deleted)
+                    break search
+                case .none:
+                    Issue.record("the first answer is gone")
+                    break search
+                case .further(let before):
+                    #expect(before < retry.before)
+                    retry.before = before
+                }
+            }
+            #expect(steps > 1)
+        }
+        // A number that was passed over ends at the next lower one, or where the device begins.
+        for number: UInt64 in [4, 1] {
+            guard case .retried(var retry) = try await club.world.perform(send(number)) else { throw World.Failure() }
+            retry.before = (sent[5]?.chatSeq ?? 0) + 1
+            let step = retry
+            guard case .none = try await club.world.store.readers.read({ try $0.firstAnswer(to: step) }) else { throw World.Failure() }
+        }
         await club.world.store.close()
     }
 
@@ -205,7 +273,8 @@ import Testing
                 .delete(
                     Delete(user: user, device: device, chat: club.group, clientMessageID: club.next(device), seqs: seqs, forEveryone: forEveryone)))
         }
-        #expect(rejection(try await delete(c, [2], forEveryone: true)) == .notPermitted)
+        #expect(rejection(try await delete(c, [2], forEveryone: true)) == .notDeletable)
+        #expect(rejection(try await delete(a, [1], forEveryone: true)) == .notDeletable, "the group's own history stays")
         #expect(rejection(try await delete(b, [9], forEveryone: true)) == .positionUnknown)
         // For oneself: hidden here, and said to one's own devices only.
         guard case .sent(let hidden) = try await delete(c, [2], forEveryone: false) else { throw World.Failure() }
@@ -220,8 +289,11 @@ import Testing
             #expect(seen.allSatisfy { $0.body.readableBytes == 0 })
         }
         let (group, device) = (club.group, club.devices[b] ?? DeviceID(0))
-        let status = try await club.world.store.readers.read {
-            try $0.status(of: device, user: b, in: group, clientMessageID: sent.clientMessageID)
+        let retry = Retry(chat: group, device: device, clientMessageID: sent.clientMessageID, highest: 0, before: .max)
+        let status = try await club.world.store.readers.read { reader -> MessageStatusRow? in
+            guard case .sent(let found, let deleted) = try reader.firstAnswer(to: retry) else { return nil }
+            #expect(found.message == sent.message)
+            return try reader.status(of: found, deleted: deleted, by: b)
         }
         #expect(status?.deleted == true && status?.sent.message == sent.message && status?.recipients == 2)
         await club.world.store.close()

@@ -29,19 +29,24 @@ enum BenchFrames {
         tag(1, .varint, mailboxSeq, &payload)
     }
 
-    /// The field `keys` of a `Send` for these devices, each its user's only one; as long as real ones: what `crypto_box` makes of a 32-byte key.
+    /// The field `keys` of a `Send` for these devices; as long as real ones: what `crypto_box` makes of a 32-byte key.
     static func keys(_ accounts: [BenchAccount], _ random: [UInt8]) -> ByteBuffer {
         var buffer = ByteBuffer()
-        // The relay takes them in the order of the users.
-        for account in accounts.sorted(by: { $0.user < $1.user }) {
-            let device = UInt64(1 + varintBytes(account.device.rawValue) + 2 + random.count)
-            let member = UInt64(1 + varintBytes(account.user.rawValue) + 1 + varintBytes(device)) + device
-            tag(4, .bytes, member, &buffer)
-            tag(1, .varint, account.user.rawValue, &buffer)
-            tag(2, .bytes, device, &buffer)
-            tag(1, .varint, account.device.rawValue, &buffer)
-            tag(2, .bytes, UInt64(random.count), &buffer)
-            buffer.writeBytes(random)
+        // The relay takes them in the order of the users, and of each user's devices.
+        var rest = accounts.sorted { ($0.user, $0.device) < ($1.user, $1.device) }[...]
+        while let user = rest.first?.user {
+            let own = rest.prefix { $0.user == user }
+            rest = rest.dropFirst(own.count)
+            func bytes(_ device: DeviceID) -> UInt64 { UInt64(1 + varintBytes(device.rawValue) + 2 + random.count) }
+            let devices = own.reduce(UInt64(0)) { $0 + 1 + UInt64(varintBytes(bytes($1.device))) + bytes($1.device) }
+            tag(4, .bytes, UInt64(1 + varintBytes(user.rawValue)) + devices, &buffer)
+            tag(1, .varint, user.rawValue, &buffer)
+            for account in own {
+                tag(2, .bytes, bytes(account.device), &buffer)
+                tag(1, .varint, account.device.rawValue, &buffer)
+                tag(2, .bytes, UInt64(random.count), &buffer)
+                buffer.writeBytes(random)
+            }
         }
         return buffer
     }

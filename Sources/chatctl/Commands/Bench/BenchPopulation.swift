@@ -8,7 +8,7 @@ import RelayModel
 import RelayWire
 import Synchronization
 
-/// A throw-away user with their only device, and what connecting it takes.
+/// A device of a throw-away user, and what connecting it takes.
 struct BenchAccount: Sendable {
     var user: UserID
     var device: DeviceID
@@ -38,18 +38,29 @@ final class BenchPopulation: Sendable {
     private static func user(_ name: String) -> UserAdd { UserAdd(user: name, noLimits: true) }
 
     /// Adds so many users and enrols a device for each.
-    func add(_ count: Int) async throws -> [BenchAccount] {
+    func add(_ count: Int) async throws -> [BenchAccount] { try await add(count, devices: 1).flatMap { $0 } }
+
+    /// Adds so many users and enrols so many devices for each; the devices of each user, in the order of their identifiers.
+    func add(_ count: Int, devices: Int) async throws -> [[BenchAccount]] {
         let start = added.withLock { $0.count }
         return try await inParallel(count, "adding users") { [self] number, control, api in
             let name = "\(tag)-\(start + number)"
             let reply = try await control.call(BenchPopulation.user(name))
             added.withLock { $0.append(name) }
-            let secrets = DeviceSecrets.generate(SystemEntropy())
-            let enrolled = try await api.enrol(code: reply.invite.code, deviceName: "bench", secrets: secrets)
-            let device = DeviceID(enrolled.deviceID)
-            let token = try await api.token(device: device, secrets: secrets)
-            return BenchAccount(user: UserID(enrolled.userID), device: device, token: token.token)
+            var accounts = [try await BenchPopulation.enrol(reply.invite.code, api)]
+            while accounts.count < devices {
+                accounts.append(try await BenchPopulation.enrol(try await control.call(InviteCreate(user: name)).code, api))
+            }
+            return accounts
         }
+    }
+
+    private static func enrol(_ code: String, _ api: RelayAPI) async throws -> BenchAccount {
+        let secrets = DeviceSecrets.generate(SystemEntropy())
+        let enrolled = try await api.enrol(code: code, deviceName: "bench", secrets: secrets)
+        let device = DeviceID(enrolled.deviceID)
+        let token = try await api.token(device: device, secrets: secrets)
+        return BenchAccount(user: UserID(enrolled.userID), device: device, token: token.token)
     }
 
     /// Opens a chat between the two of each pair; gives the chats in the same order.

@@ -128,6 +128,8 @@ struct PairsReport: BenchReport {
 struct FanOutReport: BenchReport {
     var load = "fanout"
     var members: Int
+    /// Of each member.
+    var devices: Int
     var senders: Int
     var bodyBytes: Int
     var rate: Int?
@@ -148,6 +150,7 @@ struct FanOutReport: BenchReport {
         page.pairs(
             [
                 ("members", Cell(Figures.count(members))),
+                ("devices", Cell("\(Figures.count(devices)) each")),
                 ("senders", Cell(Figures.count(senders))),
                 ("body", Cell(Figures.bytes(bodyBytes))),
                 (

@@ -10,6 +10,8 @@ struct FanOutLoad {
     static let mostSenders = 64
 
     var members: Int
+    /// Of each member.
+    var devices: Int
     var senders: Int
     var bodyBytes: Int
     var rate: Int?
@@ -17,19 +19,23 @@ struct FanOutLoad {
     var seconds: Int
 
     func run(_ control: ControlClient, _ endpoint: Endpoint, _ population: BenchPopulation) async throws -> FanOutReport {
-        let accounts = try await population.add(members)
-        let devices = accounts.prefix(senders).map(\.device.rawValue)
+        let people = try await population.add(members, devices: devices)
+        let accounts = people.flatMap { $0 }
+        // Those send with their first device.
+        let sending = (0..<senders).map { $0 * devices }
+        let senderDevices = sending.map { accounts[$0].device.rawValue }
         let stage = try await BenchStage(endpoint: endpoint, bodyBytes: bodyBytes)
         let count = stage.loops.count
         try await stage.connect(
-            accounts.map { BenchSeat(account: $0, chat: 0, senders: devices, audience: members - 1) }
+            accounts.map { BenchSeat(account: $0, chat: 0, senders: senderDevices, audience: members * devices - 1) }
         ) { $0 % count }
-        let chat = try await makeGroup(accounts, stage)
+        let chat = try await makeGroup(people.compactMap(\.first), stage)
         let keys = BenchFrames.keys(accounts, SystemEntropy().bytes(PairsLoad.wrappedKeyBytes))
-        for (index, account) in accounts.prefix(senders).enumerated() {
-            try await stage.on(index) { $0.device(account.device)?.join(chat, keys: keys) }
+        for seat in sending {
+            let device = accounts[seat].device
+            try await stage.on(seat) { $0.device(device)?.join(chat, keys: keys) }
         }
-        try await watchCopies(devices, stage)
+        try await watchCopies(Dictionary(uniqueKeysWithValues: zip(senderDevices, sending)), stage)
         let before = try await BenchSnapshot.take(control)
         if let rate { try await stage.start(.timed, rate: Double(rate)) } else { try await stage.start(.saturated(window: window)) }
         try await stage.run(seconds, "sending")
@@ -38,7 +44,7 @@ struct FanOutLoad {
         let after = try await BenchSnapshot.take(control)
         let spread = CopyWatch.spread(try await stage.onEach { $0.copies }.compactMap { $0 })
         let report = FanOutReport(
-            members: members, senders: senders, bodyBytes: bodyBytes, rate: rate, window: rate == nil ? window : nil,
+            members: members, devices: devices, senders: senders, bodyBytes: bodyBytes, rate: rate, window: rate == nil ? window : nil,
             cost: BenchCost(before, after, messages: tally.delivered), latency: BenchLatency(try await stage.latency()),
             firstToLast: BenchLatency(spread.span), dueToLast: BenchLatency(spread.last), refusals: BenchRefusals(tally),
             verdict: try await stage.verdict())
@@ -62,19 +68,18 @@ struct FanOutLoad {
         }
     }
 
-    private func watchCopies(_ senders: [UInt64], _ stage: BenchStage) async throws {
+    /// - Parameter senders: the devices that send, with their seats.
+    private func watchCopies(_ senders: [UInt64: Int], _ stage: BenchStage) async throws {
         let count = stage.loops.count
         let boxes = stage.loops
-        // Members sit on the loops in turn; a sender gets no copy of its own.
+        // Devices sit on the loops in turn; a sender gets no copy of its own.
+        let seats = members * devices
         let here = (0..<count).map { loop in
-            Dictionary(
-                uniqueKeysWithValues: senders.enumerated().map { index, sender in
-                    (sender, (members - loop + count - 1) / count - (index % count == loop ? 1 : 0))
-                })
+            senders.mapValues { seat in (seats - loop + count - 1) / count - (seat % count == loop ? 1 : 0) }
         }
+        let homes = senders.mapValues { $0 % count }
         let loops = Dictionary(
-            uniqueKeysWithValues: senders.map { sender in (sender, here.reduce(0) { $0 + ($1[sender, default: 0] > 0 ? 1 : 0) }) })
-        let homes = Dictionary(uniqueKeysWithValues: senders.enumerated().map { ($1, $0 % count) })
+            uniqueKeysWithValues: senders.keys.map { sender in (sender, here.reduce(0) { $0 + ($1[sender, default: 0] > 0 ? 1 : 0) }) })
         for (index, copies) in here.enumerated() {
             let watch = CopyWatch(loops: loops, here: copies) { sender, number in
                 guard let home = homes[sender] else { return }

@@ -122,7 +122,8 @@ private final class ListenPrinter: Sendable {
                 return state.beforeEnrolment
             }
             if older > 0 { Talk.say("\(Figures.number(older, "message")) cannot be read: \(HistoryEntry.beforeEnrolment)") }
-        case .changed(let entry): Talk.say("\(Figures.time(entry.sentAt))  \(ChangeText.sentence(entry))")
+        case .changed(let entry):
+            Talk.say("\(Figures.time(entry.sentAt))  \(Printable.line("in \(entry.with ?? entry.chat.description): \(ChangeText.sentence(entry))"))")
         case .deleted(_, let seqs, let forEveryone, _):
             Talk.say("\(Figures.number(seqs.count, "message")) deleted \(forEveryone ? "for everyone" : "on another device of this user")")
         case .logNotEmptied(let error): Talk.say("the state directory may hold what was deleted until the next command: \(error.description)")

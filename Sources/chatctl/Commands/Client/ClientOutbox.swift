@@ -51,12 +51,15 @@ struct ClientOutboxCommand: AsyncParsableCommand {
                 page.table(
                     ["WRITTEN", "TO", "STATE", "TEXT"],
                     waiting.map {
-                        [Cell(Figures.time($0.writtenAt), .faint), Cell($0.recipient, .strong), "waiting", Cell($0.command?.sentence ?? $0.text)]
+                        [
+                            Cell(Figures.time($0.writtenAt), .faint), Cell($0.recipient, .strong), "waiting",
+                            Cell($0.command?.sentence($0.text) ?? $0.text),
+                        ]
                     }
                         + dead.map {
                             [
                                 Cell(Figures.time($0.writtenAt), .faint), Cell($0.recipient, .strong), Cell($0.code, .bad),
-                                Cell($0.command?.sentence ?? $0.text),
+                                Cell($0.command?.sentence($0.text) ?? $0.text),
                             ]
                         })
             }

@@ -192,12 +192,18 @@ extension Page {
         table(["SENT", "CHAT WITH", Column("SEQ", .right), "FROM", "TEXT"], rows.map(\.cells))
     }
 
+    /// The title comes with the group's changes, sealed for the devices of that time: one that was enrolled later waits for the next.
+    private func title(_ group: GroupReport) -> Cell {
+        if let title = group.title { return Cell(title, .strong) }
+        return Cell(group.active ? "no title yet: comes with the next rename or new member" : "no title known", .faint)
+    }
+
     mutating func groups(_ groups: [GroupReport]) {
         table(
             ["GROUP", "ROLE", Column("MEMBERS", .right), "CHAT"],
             groups.map { group in
                 [
-                    Cell(group.title ?? "", .strong), group.active ? Cell(group.role ?? "member") : Cell("left", .faint),
+                    title(group), group.active ? Cell(group.role ?? "member") : Cell("left", .faint),
                     Cell(Figures.count(group.members)), Cell(group.group.description, .faint),
                 ]
             })
@@ -205,7 +211,7 @@ extension Page {
 
     mutating func group(_ detail: GroupDetailReport) {
         pairs([
-            ("group", Cell(detail.group.title ?? "", .strong)), ("chat", Cell(detail.group.group.description)),
+            ("group", title(detail.group)), ("chat", Cell(detail.group.group.description)),
             ("role", detail.group.active ? Cell(detail.group.role ?? "member") : Cell("left", .faint)),
             ("members", Cell(Figures.count(detail.group.members))),
         ])
@@ -251,13 +257,14 @@ extension OutboxCommand {
     }
 
     /// For people, in place of a text.
-    var sentence: String {
+    /// - Parameter text: the entry's own: a rename's title.
+    func sentence(_ text: String) -> String {
         switch self {
         case .create(let users): "make the group with \(users.joined(separator: ", "))"
         case .add(let users): "add \(users.joined(separator: ", "))"
         case .remove(let users): "remove \(users.joined(separator: ", "))"
         case .leave: "leave the group"
-        case .rename: "name the group"
+        case .rename: "call the group “\(text)”"
         case .setRole(let users, let role): "make \(users.joined(separator: ", ")) \(role)"
         case .delete(let seqs, let forEveryone): "delete \(Figures.number(seqs.count, "message"))\(forEveryone ? " for everyone" : "")"
         }

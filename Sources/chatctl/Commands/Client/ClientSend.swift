@@ -22,6 +22,9 @@ struct ClientSendCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The recipient's user name, or the title of a group.", valueName: "user"))
     var to: String?
 
+    @Option(help: ArgumentHelp("The recipient's user name, whatever groups are called.", valueName: "user"))
+    var user: String?
+
     @Option(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String?
 
@@ -37,7 +40,7 @@ struct ClientSendCommand: AsyncParsableCommand {
     @OptionGroup var client: ClientOptions
 
     func validate() throws {
-        if (to == nil) == (group == nil) { throw ValidationError("give --to or --group") }
+        if [to, user, group].count(where: { $0 != nil }) != 1 { throw ValidationError("give one of --to, --user and --group") }
         if text != nil, file != nil { throw ValidationError("give a text or --file, not both") }
     }
 
@@ -74,13 +77,14 @@ struct ClientSendCommand: AsyncParsableCommand {
         }
     }
 
-    private var name: String { group ?? to ?? "" }
+    private var name: String { group ?? user ?? to ?? "" }
 
     private func queue(_ texts: [String], _ session: Session) async throws -> [Int64] {
         if let group {
             let target = try await session.read { state throws(ClientError) in try state.findGroup(group) }
             return try await session.send(texts, toGroup: target)
         }
+        if let user { return try await session.send(texts, to: user) }
         let name = to ?? ""
         // A group of that title, unless somebody of that name is known: nobody shall receive what is meant for somebody else.
         let target = try await session.read { state throws(ClientError) in try state.groupForRecipient(name) }

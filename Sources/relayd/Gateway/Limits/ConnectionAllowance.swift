@@ -28,6 +28,12 @@ final class ConnectionAllowance {
 
     deinit { limits.users.giveBack(principal.user, at: limits.clock.nanoseconds()) }
 
+    /// Asks for one move of a read mark, which costs the store what a message does. There is no order to keep: marks only rise.
+    func refusalOfRead() -> WireFailure? {
+        guard let rate = limits.rates.messagesOfDevice else { return nil }
+        return user.takeRead(principal.device, rate, at: limits.clock.nanoseconds()).map { .rateLimited(GatewayLimits.tooManyReads, wait: $0) }
+    }
+
     /// Asks for one message. Nil when it may be handed on.
     func refusal(of clientMessageID: UInt64) -> WireFailure? {
         let now = limits.clock.nanoseconds()

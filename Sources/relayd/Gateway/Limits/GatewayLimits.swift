@@ -106,6 +106,7 @@ final class GatewayLimits: Sendable {
     }
 
     static let tooManyMessages = "too many messages in too short a time"
+    static let tooManyReads = "too many reads in too short a time"
 
     /// A token of the device, of its user and of its address, or none of them.
     /// - Returns: nil, or nanoseconds to wait.

@@ -40,6 +40,29 @@ import Testing
         }
     }
 
+    @Test func readsHaveABucketOfTheirOwn() async throws {
+        var rates = RateLimits()
+        rates.messagesPerDevice = 1
+        try await withLimits(rates) { limits, clock in
+            var allowance = try #require(limits.allowance(for: principal, nil))
+            for _ in 1...60 { #expect(allowance.refusalOfRead() == nil) }
+            let refusal = try #require(allowance.refusalOfRead())
+            #expect(refusal.code == .rateLimited && refusal.retryAfter == .seconds(1))
+            // Connecting again fills no bucket, another device of the user has its own, and messages go on.
+            allowance = try #require(limits.allowance(for: principal, nil))
+            #expect(allowance.refusalOfRead() != nil)
+            let other = try #require(limits.allowance(for: Principal(user: UserID(1), device: DeviceID(3), noLimits: false), nil))
+            #expect(other.refusalOfRead() == nil)
+            for number in 1...60 { #expect(allowance.refusal(of: UInt64(number)) == nil) }
+            clock.advance(by: .seconds(1))
+            #expect(allowance.refusalOfRead() == nil)
+            #expect(allowance.refusalOfRead() != nil)
+            rates.messagesPerDevice = 0
+            limits.rates.apply(rates)
+            #expect(allowance.refusalOfRead() == nil)
+        }
+    }
+
     @Test func aReloadHoldsAtOnce() async throws {
         try await withLimits(RateLimits()) { limits, clock in
             let allowance = try #require(limits.allowance(for: principal, nil))
