@@ -48,6 +48,7 @@ extension Session {
             lastHeard = .now()
             events(.connected)
             sendUnconfirmedReads()
+            do throws(ClientError) { refreshes.formUnion(try state.transaction { try state.groupsLackingAnOwner() }) } catch { fail(error) }
             burst()
         }
         return await streamEnd()

@@ -45,8 +45,8 @@ extension Session {
     }
 
     package var isConnected: Bool { established }
-    /// Everything that waited in the mailbox when this connection was opened has been stored.
-    package var isCaughtUp: Bool { established && caughtUpFlag && behind.isEmpty }
+    /// Everything that waited in the mailbox when this connection was opened has been stored, with what had to be asked about it.
+    package var isCaughtUp: Bool { established && caughtUpFlag && behind.isEmpty && refreshes.isEmpty && !lookingUp }
     /// Why the session ended by itself.
     package var endedBecause: ClientError? { failure }
 

@@ -137,6 +137,20 @@ extension ClientState {
         ) { _ in true }.isEmpty
     }
 
+    /// Groups of this user in which nobody is known to be owner: a session that ended too soon did not hear who follows.
+    func groupsLackingAnOwner() throws -> [ChatID] {
+        try rows(
+            """
+            SELECT id FROM chats c WHERE kind = ?1 AND left_seq = 0
+                AND NOT EXISTS (SELECT 1 FROM members m WHERE m.chat_id = c.id AND m.role = ?2)
+            """,
+            {
+                $0.bind(1, Int64(ChatKind.group.rawValue))
+                $0.bind(2, Int64(GroupRole.owner.rawValue))
+            }
+        ) { ChatID($0.unsigned(0)) }
+    }
+
     func isFormer(_ chat: ChatID) throws -> Bool {
         try rows("SELECT left_seq FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }) { $0.integer(0) > 0 }.first ?? false
     }

@@ -58,6 +58,7 @@ import Testing
         try apply(change(.leave, [2]), at: 6)
         let lacks = try state.transaction { try state.lacksAnOwner(team) }
         #expect(lacks, "only the relay knows who follows")
+        #expect(try state.transaction { try state.groupsLackingAnOwner() } == [team], "a later session asks")
         #expect(try state.history(chat: team).count == 6)
         #expect(try state.gapRecords().isEmpty)
     }
