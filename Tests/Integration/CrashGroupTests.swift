@@ -37,7 +37,7 @@ import Testing
             let (operation, file, passing): (Preload.Faults.Operation, Preload.Faults.File, ClosedRange<Int>) =
                 switch round % 4 {
                 case 0: (.write, .socket, 0...40 + size.others)
-                case 1: (.write, .log, 0...200)
+                case 1: (.write, .log, 0...20)
                 case 2: (.flush, .log, 0...20)
                 default: (.write, .socket, 20...150 + size.others)
                 }

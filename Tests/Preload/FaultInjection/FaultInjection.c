@@ -18,6 +18,15 @@
 
 static _Atomic int64_t *slots;
 
+// What a killed write to a file still leaves there.
+struct write_part {
+    int file;
+    const void *bytes;
+    size_t count;
+    off64_t offset;
+};
+static _Thread_local struct write_part part;
+
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("FAULT_INJECTION");
     if (path == NULL) return;
@@ -71,7 +80,10 @@ static int strikes(int file, enum fault_operation operation) {
     switch (action) {
     case FAULT_FAIL_ONCE: return EIO;
     case FAULT_FULL: return ENOSPC;
-    case FAULT_KILL: kill(getpid(), SIGKILL); return EIO;
+    case FAULT_KILL:
+        if (part.count > 0) syscall(SYS_pwrite64, part.file, part.bytes, part.count, part.offset);
+        kill(getpid(), SIGKILL);
+        return EIO;
     default: return 0;
     }
 }
@@ -89,7 +101,10 @@ int fsync(int file) { return flushed(file, SYS_fsync); }
 int fdatasync(int file) { return flushed(file, SYS_fdatasync); }
 
 ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t offset) {
+    // One write may bring the pages of many commands: a crash leaves some of them.
+    part = (struct write_part){file, bytes, count / 2, offset};
     int error = strikes(file, FAULT_WRITE);
+    part.count = 0;
     if (error != 0) {
         errno = error;
         return -1;
