@@ -67,12 +67,17 @@ package final class Subprocess: Sendable {
         let stdout = try Channel()
         let stderr = try Channel()
 
+        // In glibc since 2.34, but hidden from Swift by its headers.
+        typealias CloseFrom = @convention(c) (UnsafeMutablePointer<posix_spawn_file_actions_t>, Int32) -> Int32
+        let closeFrom = dlsym(nil, "posix_spawn_file_actions_addclosefrom_np").map { unsafeBitCast($0, to: CloseFrom.self) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_adddup2(&actions, stdin.reading, 0)
         posix_spawn_file_actions_adddup2(&actions, stdout.writing, 1)
         posix_spawn_file_actions_adddup2(&actions, stderr.writing, 2)
+        // Sockets of tests that run beside this one must not be held open here: whoever waits for their end would wait for ours.
+        _ = closeFrom?(&actions, 3)
 
         // The test process ignores or blocks signals that the program must see as usual.
         var attributes = posix_spawnattr_t()
