@@ -87,8 +87,16 @@ package final class RelayProcess: Sendable {
     /// SIGTERM: as systemd does it. Gives the exit status.
     @discardableResult package func terminate() async -> ExitStatus? { await stop(SIGTERM) }
 
-    /// Waits until it ends by itself; gives how.
-    package func ended() async -> ExitStatus? { await stop(nil) }
+    /// Waits until it ends by itself; gives how. One that does not is stopped after two minutes, which is then how it ended: a fault that never
+    /// struck fails its test instead of stopping all of them.
+    package func ended() async -> ExitStatus? {
+        let patience = Task {
+            try await Task.sleep(for: .seconds(120))
+            state.withLock { $0.running }?.send(SIGTERM)
+        }
+        defer { patience.cancel() }
+        return await stop(nil)
+    }
 
     /// Ends every file at `bytes` from now on, as a quota does. Needs no rights: a program's own limit is lowered.
     package func limitFileSize(to bytes: Int) async throws {
