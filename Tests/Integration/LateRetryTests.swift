@@ -20,15 +20,6 @@ import Testing
         var sent: Sent?
     }
 
-    private static func frame(_ request: Int, number: Int, chat: String, _ devices: [WireDevice]) -> String {
-        let key = Data(repeating: 9, count: 48).base64EncodedString()
-        let keys = devices.map { "{\"userId\": \"\($0.user)\", \"devices\": [{\"deviceId\": \"\($0.id)\", \"key\": \"\(key)\"}]}" }
-        return """
-            {"requestId": "\(request)", "send": {"chatId": "\(chat)", "clientMessageId": "\(number)", "body": "AQ==", \
-            "keys": [\(keys.joined(separator: ","))]}}
-            """
-    }
-
     @Test(.timeLimit(.minutes(2))) func theFirstAnswerIsFoundFarBack() async throws {
         let relay = try RelayProcess()
         try await relay.start()
@@ -52,7 +43,7 @@ import Testing
             func frames(_ numbers: [Int], from first: Int) -> [Int: String] {
                 var frames: [Int: String] = [:]
                 for (index, number) in numbers.enumerated() {
-                    frames[first + index] = Self.frame(first + index, number: number, chat: chat, [alice, bob])
+                    frames[first + index] = JSONFrames.send(request: first + index, number: number, chat: chat, to: [alice, bob])
                 }
                 return frames
             }

@@ -16,15 +16,6 @@ import Testing
         var sent: Sent?
     }
 
-    private static func frame(_ number: Int, chat: String, _ devices: [WireDevice]) -> String {
-        let key = Data(repeating: 9, count: 48).base64EncodedString()
-        let keys = devices.map { "{\"userId\": \"\($0.user)\", \"devices\": [{\"deviceId\": \"\($0.id)\", \"key\": \"\(key)\"}]}" }
-        return """
-            {"requestId": "\(number)", "send": {"chatId": "\(chat)", "clientMessageId": "\(number)", "body": "AQ==", \
-            "keys": [\(keys.joined(separator: ","))]}}
-            """
-    }
-
     @Test(.timeLimit(.minutes(2))) func aFloodingDeviceIsRefusedFromOneMessageOn() async throws {
         let relay = try RelayProcess(limits: ["messages_per_device": 2])
         try await relay.start()
@@ -37,7 +28,7 @@ import Testing
             let chat = try #require((try JSONSerialization.jsonObject(with: Data(opened.body)) as? [String: Any])?["chatId"] as? String)
             let connection = try alice.connect()
             let count = 400
-            for number in 1...count { connection.sendText(Self.frame(number, chat: chat, [alice, bob])) }
+            for number in 1...count { connection.sendText(JSONFrames.send(request: number, number: number, chat: chat, to: [alice, bob])) }
             var answers: [Int: Answer] = [:]
             while answers.count < count {
                 let answer = try JSONDecoder().decode(Answer.self, from: Data(connection.readFrame().payload))
@@ -51,7 +42,7 @@ import Testing
             // The connection goes on, and the first refused one is accepted once its time has come.
             var next: Answer
             repeat {
-                connection.sendText(Self.frame(first, chat: chat, [alice, bob]))
+                connection.sendText(JSONFrames.send(request: first, number: first, chat: chat, to: [alice, bob]))
                 repeat {
                     next = try JSONDecoder().decode(Answer.self, from: Data(connection.readFrame().payload))
                 } while next.requestId != "\(first)"
@@ -83,14 +74,14 @@ import Testing
             func read(_ number: Int) throws -> Answer {
                 try ask("{\"requestId\": \"\(number)\", \"read\": {\"chatId\": \"\(chat)\", \"chatSeq\": \"1\"}}", number)
             }
-            #expect(try ask(Self.frame(1, chat: chat, [alice, bob]), 1).sent != nil)
+            #expect(try ask(JSONFrames.send(request: 1, number: 1, chat: chat, to: [alice, bob]), 1).sent != nil)
             var number = 2
             while try read(number).error == nil { number += 1 }
             #expect(number > 120, "a minute's worth may come at once")
             let refusal = try #require(try read(number + 1).error)
             #expect(refusal.code == "rate_limited" && (refusal.retryAfterMs ?? 0) > 0)
             // Messages go on, and reads too when their time has come.
-            #expect(try ask(Self.frame(number + 2, chat: chat, [alice, bob]), number + 2).sent != nil)
+            #expect(try ask(JSONFrames.send(request: number + 2, number: number + 2, chat: chat, to: [alice, bob]), number + 2).sent != nil)
             number += 3
             while try read(number).error != nil { number += 1 }
         }

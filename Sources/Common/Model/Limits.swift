@@ -84,6 +84,12 @@ package enum Limits {
     /// Pages of 4 KiB in the write-ahead log from which on it is copied back (16 MiB): some twenty full batches, so that a page that every
     /// batch writes is copied once for all of them, and little enough that commits hardly wait for the disk meanwhile.
     package static let logPages = 4096
+    /// Messages of a chat in which the writer looks for the first answer to a retry: nearly all of a connection's that are repeated after it broke, and
+    /// at most a millisecond of the writer's time.
+    package static let retryScan = 256
+    /// Messages in which a reader looks for it at once, further back: 5 ms of its time. All of a chat of
+    /// 100,000 messages takes a tenth of a second, in which others have had their turns.
+    package static let retryPage = 4096
     /// Users, devices and members of chats that the engine keeps in memory (some 200 bytes each) before it forgets them all and loads afresh.
     package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.
@@ -144,13 +150,6 @@ package enum Limits {
     // MARK: Rates
 
     // Defaults of configuration keys. They are far above what people do, so that nobody notices them, and far below what would hurt others.
-
-    /// Messages of a chat in which the writer looks for the first answer to a retry: nearly all of a connection's that are repeated after it broke, and
-    /// at most a millisecond of the writer's time.
-    package static let retryScan = 256
-    /// Messages in which a reader looks for it at once, further back: 5 ms of its time. All of a chat of
-    /// 100,000 messages takes a tenth of a second, in which others have had their turns.
-    package static let retryPage = 4096
 
     /// Messages a second that a device may go on sending. A person types less than one; a script that pastes a text of thousands of lines
     /// waits a little. 50 of the largest messages are 3 MB a second for the disk.

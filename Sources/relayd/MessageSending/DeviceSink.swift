@@ -12,7 +12,7 @@ package protocol DeviceSink: AnyObject {
     /// Chats in which there is something to fetch.
     func announce(_ positions: [ChatPosition])
     func caughtUp(_ mailboxSeq: UInt64)
-    /// Too many sends wait for the disk: stop or resume reading from the socket.
+    /// Too many sends wait for the disk: hand on no further request, also of what was read already, until told to resume.
     func pauseReading(_ paused: Bool)
     /// Once per tick, after one or more of the above.
     func flush()
