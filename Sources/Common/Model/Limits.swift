@@ -79,6 +79,13 @@ package enum Limits {
     /// Commands in one transaction. Measured: cost per row falls until some hundred rows, then only latency grows.
     package static let writerBatch = 1024
     package static let writerBatchBytes = 8 * 1024 * 1024
+    /// For every so many connections a send waits a millisecond for others to share its commit, up to the patience below. A commit of one
+    /// message costs four times what a message more in it does. At 19,000 connections, each with 4 KB a minute, the
+    /// wait more than halves relayd's CPU time (0.17 to 0.08 cores) and takes p99 from 2 to 22 ms; a few hundred connections wait for nothing.
+    package static let connectionsPerMillisecond = 1000
+    package static let writerPatience = Duration.milliseconds(20)
+    /// Commands that are enough for a commit: it costs little beside the work on them.
+    package static let writerGathered = 64
     /// Pages of the store that the writer keeps in memory: the ends of some ten thousand active chats.
     package static let writerCacheBytes = 64 * 1024 * 1024
     /// Pages of 4 KiB in the write-ahead log from which on it is copied back (16 MiB): some twenty full batches, so that a page that every

@@ -106,6 +106,12 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
 
     // MARK: On the writer's thread
 
+    package var patience: Duration { MessageSending.patience(connections: online.connections) }
+
+    static func patience(connections: Int) -> Duration {
+        min(.milliseconds(connections / Limits.connectionsPerMillisecond), Limits.writerPatience)
+    }
+
     package func committed(_ batch: [Committed]) {
         var events: [[LoopHub.Event]] = Array(repeating: [], count: loops.count)
         var accepted = 0

@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import RelayModel
@@ -36,6 +37,8 @@ package struct Committed: Sendable {
 
 /// Gets the results of connections' commands, a batch at a time. Called on the writer's thread: hand over and return.
 package protocol CommitReceiver: AnyObject, Sendable {
+    /// How long its commands may wait for others to share a commit with; zero commits at once. Asked before each commit.
+    var patience: Duration { get }
     func committed(_ batch: [Committed])
     /// The store failed: commands were not applied, and none will be.
     func failed()
@@ -46,6 +49,9 @@ package struct Reply: Sendable {
     fileprivate var call: (@Sendable (Result<Outcome, WriterError>) -> Void)?
     fileprivate var receiver: (any CommitReceiver)?
     fileprivate var origin: Origin?
+
+    /// Beside the connections somebody waits.
+    fileprivate var isAwaited: Bool { call != nil }
 
     /// Only the caller.
     package static func call(_ call: @escaping @Sendable (Result<Outcome, WriterError>) -> Void) -> Reply { Reply(call: call) }
@@ -60,8 +66,8 @@ package struct Reply: Sendable {
 
 /// The one writer: takes everything that arrived while the last commit ran, stamps it, and commits it in one transaction.
 ///
-/// The inbox can be filled from any thread; the engine is touched on the writer's own thread only. There are no timers: under
-/// load the queue is the batch, without load a command is committed at once.
+/// The inbox can be filled from any thread; the engine is touched on the writer's own thread only. Under load the queue is the batch;
+/// without load a command waits as long as its receiver has patience.
 package final class Writer: Sendable {
     package struct Statistics: Sendable {
         package var queued: Int
@@ -81,15 +87,48 @@ package final class Writer: Sendable {
         /// Entries that were accepted and not yet answered, and their bytes.
         var waiting = 0
         var waitingBytes = 0
+        /// Something in the inbox does not ride, and something has a caller who waits for it.
+        var wanted = false
+        var hurried = false
         var running = false
+        /// The thread waits for more before it commits.
+        var gathering = false
         var stopping = false
         var failed = false
         var commands = 0
         var commits = 0
         var whenIdle: [@Sendable () -> Void] = []
+
+        /// Puts an entry into the inbox and says what the thread must be told of it.
+        mutating func append(_ entry: Entry, riding: Bool) -> Wake {
+            inbox.append(entry)
+            waiting += 1
+            waitingBytes += entry.bytes
+            if riding { return .no }
+            wanted = true
+            if entry.reply.isAwaited { hurried = true }
+            return wake()
+        }
+
+        mutating func wake() -> Wake {
+            if !running {
+                running = true
+                return .begin
+            }
+            guard gathering, isEnough else { return .no }
+            gathering = false
+            return .goOn
+        }
+
+        /// Nothing in the inbox may wait for more.
+        var isEnough: Bool { stopping || hurried || inbox.count >= Limits.writerGathered }
     }
 
+    private enum Wake { case no, begin, goOn }
+
     private let state = Mutex(State())
+    /// Ends the thread's wait for more.
+    private let enough = ConditionLock(value: false)
     private let thread: NIOThreadPool
     private let engine: any Engine
     private let clock: any WallClock
@@ -134,22 +173,28 @@ package final class Writer: Sendable {
     @discardableResult
     package func submit(_ command: Command, actor: Actor? = nil, reply: Reply, riding: Bool = false) throws(WriterError) -> Bool {
         let bytes = Writer.bytes(of: command)
-        let queued: Result<(wake: Bool, crowded: Bool), WriterError> = state.withLock { state in
+        let queued: Result<(wake: Wake, crowded: Bool), WriterError> = state.withLock { state in
             if state.failed { return .failure(.storeFailed) }
             if state.stopping { return .failure(.stopping) }
             guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return .failure(.overloaded) }
-            state.inbox.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes))
-            state.waiting += 1
-            state.waitingBytes += bytes
+            let wake = state.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes), riding: riding)
             let crowded = state.waiting > Limits.writerCrowd || state.waitingBytes > Limits.writerCrowdBytes
-            guard !riding, !state.running else { return .success((wake: false, crowded: crowded)) }
-            state.running = true
-            return .success((wake: true, crowded: crowded))
+            return .success((wake: wake, crowded: crowded))
         }
         let (wake, crowded) = try queued.get()
         // Outside of the lock, which the thread takes first of all.
-        if wake { thread.submit { _ in self.drain() } }
+        self.wake(wake)
         return crowded
+    }
+
+    private func wake(_ wake: Wake) {
+        switch wake {
+        case .no: break
+        case .begin: thread.submit { _ in self.drain() }
+        case .goOn:
+            enough.lock()
+            enough.unlock(withValue: true)
+        }
     }
 
     /// Queues a command and waits for its outcome. `receiver` gets it too, as nobody's answer.
@@ -164,14 +209,13 @@ package final class Writer: Sendable {
     /// Refuses new commands, commits what is in the inbox, and ends the thread.
     package func stop() async {
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            let wake = state.withLock { state in
-                state.stopping = true
-                state.whenIdle.append { continuation.resume() }
-                defer { state.running = true }
-                return !state.running
-            }
             // Also when it is idle: something may wait for a ride.
-            if wake { thread.submit { _ in self.drain() } }
+            wake(
+                state.withLock { state in
+                    state.stopping = true
+                    state.whenIdle.append { continuation.resume() }
+                    return state.wake()
+                })
         }
         try? await thread.shutdownGracefully()  // Fails only when it was shut down before, which is what is wanted.
     }
@@ -195,14 +239,19 @@ package final class Writer: Sendable {
 
     private func drain() {
         while true {
+            gather()
             let (entries, idle) = state.withLock { state -> ([Entry], [@Sendable () -> Void]) in
+                guard state.wanted || (state.stopping && !state.inbox.isEmpty) else {
+                    state.running = false
+                    let idle = state.whenIdle
+                    state.whenIdle = []
+                    return ([], idle)
+                }
                 let entries = state.inbox
                 state.inbox = []
-                guard entries.isEmpty else { return (entries, []) }
-                state.running = false
-                let idle = state.whenIdle
-                state.whenIdle = []
-                return ([], idle)
+                state.wanted = false
+                state.hurried = false
+                return (entries, [])
             }
             if entries.isEmpty {
                 for call in idle { call() }
@@ -220,6 +269,19 @@ package final class Writer: Sendable {
                 }
             }
         }
+    }
+
+    /// Waits for more as long as the receiver of what is there has patience.
+    private func gather() {
+        let receiver = state.withLock { $0.wanted && !$0.isEnough ? $0.inbox.first?.reply.receiver : nil }
+        guard let patience = receiver?.patience, patience > .zero else { return }
+        let waits = state.withLock { state in
+            state.gathering = !state.isEnough
+            return state.gathering
+        }
+        guard waits else { return }
+        if enough.lock(whenValue: true, timeoutSeconds: patience / .seconds(1)) { enough.unlock(withValue: false) }
+        state.withLock { $0.gathering = false }
     }
 
     /// As much of the beginning as one transaction may hold, at least one entry.

@@ -8,6 +8,7 @@ import Testing
 @testable import RelayDirectory
 
 private final class Revocations: RevocationListener {
+    let patience = Duration.zero
     let devices = Mutex<[DeviceID]>([])
     let suspendedDevices = Mutex<[DeviceID]>([])
     func revoked(_ devices: [DeviceID]) { self.devices.withLock { $0 += devices } }
