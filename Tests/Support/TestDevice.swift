@@ -142,7 +142,13 @@ package final class TestDevice: Sendable {
             state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume()
             return first
         }
-        if timedOut { throw SupportFailure("\(name) waited \(timeout) in vain for \(what)") }
+        guard timedOut else { return }
+        let log = log
+        throw SupportFailure(
+            """
+            \(name) waited \(timeout) in vain for \(what): it was connected \(log.connections) times, got \(log.answers.count) answers and \
+            \(log.received.count) messages, ended: \(log.ended.map { "\($0)" } ?? "no"), failures: \(log.failures)
+            """)
     }
 
     /// Every broken promise in what the device was shown: duplicates, wrong order, unreadable messages.

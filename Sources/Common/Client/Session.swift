@@ -50,6 +50,7 @@ package actor Session {
     var requests: [UInt64: UInt64] = [:]
     var nextRequest: UInt64 = 1
     var preparing = false
+    var prepareAfter: Scheduled<Void>?
     var pumpAfter: Scheduled<Void>?
     var readsAfter: Scheduled<Void>?
     /// What the relay takes at most; it says so in `GET /v1/info`.
@@ -167,6 +168,8 @@ package actor Session {
     /// Ends the session and lets go of the state directory.
     package func close() async {
         await goOffline()
+        prepareAfter?.cancel()
+        prepareAfter = nil
         pumpAfter?.cancel()
         pumpAfter = nil
         readsAfter?.cancel()

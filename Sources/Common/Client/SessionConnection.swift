@@ -146,6 +146,8 @@ extension Session {
         resolvedUsers = [:]
         fetch = nil
         requests = [:]
+        prepareAfter?.cancel()
+        prepareAfter = nil
         pumpAfter?.cancel()
         pumpAfter = nil
         readsAfter?.cancel()

@@ -31,11 +31,10 @@ extension Session {
             guard connection == connectionNumber else { return }
             if let retry {
                 // Still marked as preparing, so that nothing is asked before its time.
-                pumpAfter?.cancel()
-                pumpAfter = loop.scheduleTask(in: TimeAmount(retry)) { [weak self] in
+                prepareAfter?.cancel()
+                prepareAfter = loop.scheduleTask(in: TimeAmount(retry)) { [weak self] in
                     self?.assumeIsolated { session in
                         session.preparing = false
-                        _ = session.window.resume()
                         session.burst()
                     }
                 }
