@@ -82,6 +82,15 @@ package final class HTTPClient: Sendable {
             HTTPClientConnection(endpoint: endpoint, loop: loop, timeout: TimeAmount(timeout), maxReplyBytes: maxReplyBytes), eventLoop: loop)
     }
 
+    /// A client whose connections are opened by somebody else.
+    init(
+        endpoint: Endpoint, on loop: any EventLoop, open: @escaping @Sendable (Endpoint, any EventLoop, TimeAmount) -> EventLoopFuture<any Channel>
+    ) {
+        self.loop = loop
+        connection = .makeBoxSendingValue(
+            HTTPClientConnection(endpoint: endpoint, loop: loop, timeout: .seconds(30), maxReplyBytes: 1 << 20, open: open), eventLoop: loop)
+    }
+
     /// Sends one request and waits for its whole reply. Replies of every status are returned, not thrown.
     package func request(
         _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8]? = nil

@@ -33,12 +33,18 @@ final class HTTPClientConnection {
     private let loop: any EventLoop
     private let timeout: TimeAmount
     private let maxReplyBytes: Int
+    private let open: @Sendable (Endpoint, any EventLoop, TimeAmount) -> EventLoopFuture<any Channel>
     private var state = State.idle
     /// Waiting requests; each has a caller that waits, so their number is bounded by the callers.
     private var waiting: [HTTPExchange] = []
     private var current: HTTPExchange?
 
-    init(endpoint: Endpoint, loop: any EventLoop, timeout: TimeAmount, maxReplyBytes: Int) {
+    /// - Parameter open: makes a connection; its future is of the given loop.
+    init(
+        endpoint: Endpoint, loop: any EventLoop, timeout: TimeAmount, maxReplyBytes: Int,
+        open: @escaping @Sendable (Endpoint, any EventLoop, TimeAmount) -> EventLoopFuture<any Channel> = HTTPClientConnection.open
+    ) {
+        self.open = open
         self.endpoint = endpoint
         self.loop = loop
         self.timeout = timeout
@@ -84,6 +90,9 @@ final class HTTPClientConnection {
             if !head.headers.contains(name: "host") { head.headers.add(name: "Host", value: endpoint.hostHeader) }
             if let body = exchange.body {
                 head.headers.replaceOrAdd(name: "Content-Length", value: String(body.count))
+            } else if [.POST, .PUT].contains(head.method) {
+                // RFC 9110, 8.6: says that there is none. Otherwise NIO would announce chunks.
+                head.headers.replaceOrAdd(name: "Content-Length", value: "0")
             }
             channel.write(HTTPClientRequestPart.head(head), promise: nil)
             if let body = exchange.body, !body.isEmpty {
@@ -124,20 +133,20 @@ final class HTTPClientConnection {
 
     private func connect() {
         state = .connecting
-        let bootstrap = ClientBootstrap(group: loop).connectTimeout(timeout)
-            .channelOption(.socketOption(.so_reuseaddr), value: 1)
-        let future: EventLoopFuture<any Channel>
-        switch endpoint {
-        case .tcp(let host, let port):
-            future = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
-        case .unix(let path):
-            future = bootstrap.connect(unixDomainSocketPath: path)
-        }
-        future.assumeIsolated().whenComplete { result in
+        open(endpoint, loop, timeout).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel): self.connected(channel)
             case .failure(let error): self.cannotConnect(error)
             }
+        }
+    }
+
+    static func open(_ endpoint: Endpoint, _ loop: any EventLoop, _ timeout: TimeAmount) -> EventLoopFuture<any Channel> {
+        let bootstrap = ClientBootstrap(group: loop).connectTimeout(timeout)
+            .channelOption(.socketOption(.so_reuseaddr), value: 1)
+        switch endpoint {
+        case .tcp(let host, let port): return bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
+        case .unix(let path): return bootstrap.connect(unixDomainSocketPath: path)
         }
     }
 
@@ -153,6 +162,13 @@ final class HTTPClientConnection {
         } catch {
             channel.close(promise: nil)
             cannotConnect(error)
+            return
+        }
+        // Ended before the handlers were there to hear of it: nobody else will say so.
+        guard channel.isActive else {
+            state = .idle
+            if !waiting.isEmpty { finish(waiting.removeFirst(), .failure(.closed)) }
+            advance()
             return
         }
         state = .open(channel, used: false)

@@ -145,6 +145,31 @@ private func serving(_ body: (Endpoint) async throws -> Void) async throws {
         }
     }
 
+    /// The server hangs up so soon that the client has not put its handlers in place: the request fails at once, not after its time-out.
+    @Test func aConnectionThatEndedBeforeItWasUsed() async throws {
+        try await serving { endpoint in
+            let first = Mutex(true)
+            let loop = MultiThreadedEventLoopGroup.singleton.next()
+            let client = HTTPClient(endpoint: endpoint, on: loop) { endpoint, loop, timeout in
+                HTTPClientConnection.open(endpoint, loop, timeout).flatMap { channel in
+                    let isFirst = first.withLock { first in
+                        defer { first = false }
+                        return first
+                    }
+                    // Inactive at once; its pipeline takes handlers for this round of the loop still, and never calls them.
+                    if isFirst { channel.close(promise: nil) }
+                    return loop.makeSucceededFuture(channel)
+                }
+            }
+            do {
+                _ = try await client.request(.GET, "/")
+                Issue.record("a reply out of nothing")
+            } catch HTTPClientError.closed {}
+            #expect(try await client.request(.GET, "/").status == 200)
+            await client.close()
+        }
+    }
+
     @Test func bounds() async throws {
         try await serving { endpoint in
             let small = HTTPClient(endpoint: endpoint, group: MultiThreadedEventLoopGroup.singleton, maxReplyBytes: 1000)
