@@ -41,6 +41,9 @@ final class Checkpointer: Sendable {
         }
     }
 
+    /// Copies the whole log back and leaves it empty. When nobody uses the store any more; what cannot be copied is copied at the next start.
+    func emptyLog() { try? database.value.execute("PRAGMA wal_checkpoint(TRUNCATE)") }
+
     func stop() async {
         try? await thread.shutdownGracefully()  // Fails only when it was shut down before.
     }

@@ -74,6 +74,8 @@ package final class Store: Sendable {
         await writer.stop()
         await readers.stop()
         await checkpointer.stop()
+        // What was deleted must not stay behind in the log. After a failure of the disk nothing is touched any more.
+        if !writer.hasFailed { checkpointer.emptyLog() }
         lock.release()
     }
 

@@ -160,6 +160,9 @@ package final class Writer: Sendable {
         state.withLock { Statistics(queued: $0.waiting, commands: $0.commands, commits: $0.commits) }
     }
 
+    /// A commit failed: what is on the disk is not known. Any thread.
+    package var hasFailed: Bool { state.withLock { $0.failed } }
+
     /// Everything that was stamped until now is at or below, and everything that will be stamped is above, unless the clock steps back: then
     /// it is the last stamp. Any thread.
     package var horizon: Stamp {
@@ -224,6 +227,7 @@ package final class Writer: Sendable {
         switch command {
         case .send(let send): bytes(of: send.body, send.keys)
         case .changeGroup(let change): bytes(of: change.body, change.keys) + change.users.count * 64
+        case .setKeys(let keys): 512 + keys.oneTimePrekeys.count * 96
         case .delete(let delete): 64 + delete.seqs.count * 64
         case .acknowledge(let entries): entries.count * 64
         default: 64
