@@ -77,6 +77,15 @@ chatctl client enrol "$laptop_link" --state "$work/alice.laptop" --device laptop
 chatctl client enrol "$bob_link" --state "$work/bob.phone" --device phone >/dev/null || fail "bob.phone could not enrol"
 chatctl device list | sed 's/^/  /'
 
+chatctl client send "too early" --state "$work/alice.phone" --to bob >/dev/null 2>"$work/early.errors" \
+    && fail "a message passed before bob accepted"
+grep -q not_contact "$work/early.errors" || { cat "$work/early.errors" >&2; fail "a message before the request was not refused as it should be"; }
+chatctl client contacts request bob --state "$work/alice.phone" >/dev/null || fail "alice.phone could not ask bob"
+chatctl client listen --state "$work/bob.phone" --until-caught-up --timeout 60 >/dev/null 2>&1 || fail "bob.phone could not catch up"
+chatctl client contacts list --state "$work/bob.phone" | sed 's/^/  /'
+chatctl client contacts accept alice --state "$work/bob.phone" >/dev/null || fail "bob.phone could not accept alice"
+say "  before bob accepts, the relay refuses what alice writes; now they are contacts"
+
 step "3. alice.phone sends bob $total messages: real text in many scripts, one line a message"
 for device in alice.laptop bob.phone; do : >"$work/$device.received"; done
 listen alice.laptop

@@ -64,6 +64,9 @@ import Testing
         expect(".It sends of a connection that wait for the disk Ta \(Limits.sendsInFlight), then the relay reads no further")
         expect(".It request head Ta \(Limits.requestHeadTimeout.components.seconds) seconds")
         expect(".It challenge Ta \(Limits.challengeLifetime.components.seconds) seconds")
+        expect(".It one-time prekeys of a device, and in an upload Ta \(Limits.oneTimePrekeys)")
+        let (grace, ceiling) = (Limits.keyGrace.components.seconds / 86_400, Limits.keyGraceCeiling.components.seconds / 86_400)
+        expect(".It grace of replaced keys Ta \(grace) days by default, at most \(ceiling) days; \(Limits.formerKeys) of a kind")
         let burst = Limits.burstSeconds
         expect(".It messages of a device * Ta \(Limits.messagesPerDevice) a second, \(number(Limits.messagesPerDevice * burst)) at once")
         expect(".It messages of a user * Ta \(Limits.messagesPerUser) a second, \(number(Limits.messagesPerUser * burst)) at once")

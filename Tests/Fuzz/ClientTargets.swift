@@ -150,11 +150,16 @@ struct PackedKeysTarget: FuzzTarget {
     }
 
     func corpus() throws -> [(name: String, bytes: [UInt8])] {
-        func packed(_ devices: Int, _ length: Int) -> [UInt8] {
+        func packed(_ devices: Int, _ length: Int, version: UInt32 = 0) -> [UInt8] {
             var keys = PackedKeys()
-            for device in 0..<devices { keys.append(DeviceID(1 << 60 + UInt64(device)), key: [UInt8](repeating: UInt8(device), count: length)) }
+            for device in 0..<devices {
+                keys.append(DeviceID(1 << 60 + UInt64(device)), key: [UInt8](repeating: UInt8(device), count: length), version: version)
+            }
             return Array(keys.bytes.readableBytesView)
         }
-        return [("none", packed(0, 0)), ("one", packed(1, 48)), ("five", packed(5, 48)), ("most", packed(16, 256)), ("empty", packed(3, 0))]
+        return [
+            ("none", packed(0, 0)), ("one", packed(1, 48)), ("five", packed(5, 48)), ("most", packed(16, 256)), ("empty", packed(3, 0)),
+            ("versioned", packed(3, 48, version: 7)),
+        ]
     }
 }

@@ -119,6 +119,7 @@ private enum RequestCase {
                     var wrapped = Relay_V1_WrappedKey()
                     wrapped.deviceID = 1 << 61 + UInt64(user * 100 + device)
                     wrapped.key = Data(repeating: UInt8(truncatingIfNeeded: device), count: 48)
+                    wrapped.keyVersion = UInt32(device)
                     return wrapped
                 }
                 return member

@@ -42,4 +42,14 @@ import Testing
         let away = try await relay.chatctl.run("status")
         #expect(away.status == .exited(69) && away.standardError.contains("chatctl: hint: "), "\(away)")
     }
+
+    /// Whatever the relay's policy is.
+    @Test(.timeLimit(.minutes(2)), arguments: [true, false]) func theProbeGetsThrough(everyone: Bool) async throws {
+        let relay = try RelayProcess(everyoneIsContact: everyone)
+        try await relay.start()
+        let result = try await relay.chatctl.run("probe")
+        #expect(result.succeeded, "\(result.standardOutput) \(result.standardError)")
+        #expect(try await relay.chatctl.status().users == 0)
+        #expect(await relay.terminate() == .exited(0))
+    }
 }

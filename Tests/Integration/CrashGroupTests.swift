@@ -47,7 +47,8 @@ import Testing
             try await group.write(while: changes) {
                 faults.arm(.kill, operation, on: file, passing: beforeTheKill)
                 #expect(await relay.ended() == .signalled(SIGKILL))
-                #expect(faults.struck == 1)
+                // More than one when two threads came by before the signal did.
+                #expect(faults.struck >= 1)
                 faults.disarm()
             }
         }

@@ -167,7 +167,7 @@ import Testing
         try store.write(to: pristine)
 
         // How many calls of the disk a start on this store makes.
-        let whole = try RelayProcess(logLevel: "warning", environment: faults.environment)
+        let whole = try RelayProcess(everyoneIsContact: false, logLevel: "warning", environment: faults.environment)
         try FileManager.default.copyItem(atPath: pristine, toPath: whole.storePath)
         faults.arm(.count, .any)
         try await whole.start()
@@ -176,7 +176,7 @@ import Testing
         try await Self.check(store, whole)
 
         var killed = 0
-        let relay = try RelayProcess(logLevel: "warning", environment: faults.environment)
+        let relay = try RelayProcess(everyoneIsContact: false, logLevel: "warning", environment: faults.environment)
         try FileManager.default.copyItem(atPath: pristine, toPath: relay.storePath)
         for round in 0..<8 where calls > 0 {
             // The first and the last call, and some between.

@@ -25,12 +25,14 @@ package final class RelayProcess: Sendable {
     /// - Parameters:
     ///   - limits: keys of the `[limits]` table.
     ///   - flags: more of them, that are true or false.
+    ///   - everyoneIsContact: false: users ask before they write.
     ///   - recording: write every applied command to a file.
     ///   - environment: goes on top of the tests' own.
+    ///   - onBlock: `leave` or `stay-hidden`.
     package init(
-        limits: [String: Int] = [:], flags: [String: Bool] = [:], recording: Bool = false, logLevel: String = "debug",
+        limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
-        environment: [String: String] = [:]
+        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
@@ -47,6 +49,11 @@ package final class RelayProcess: Sendable {
 
             [store]
             path = "\(directory.file("relay.db"))"
+
+            [contacts]
+            everyone = \(everyoneIsContact)
+            on_block = "\(onBlock)"
+            tell_blocked = \(tellsBlocked)
 
             [limits]
             \(limits.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))

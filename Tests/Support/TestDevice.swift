@@ -18,6 +18,10 @@ package final class TestDevice: Sendable {
         package var shown: [HistoryEntry] = []
         /// Messages that were deleted on other devices.
         package var deletions: [(chat: ChatID, seqs: [UInt64], forEveryone: Bool)] = []
+        /// What became of decisions about contacts.
+        package var decided: [ContactDecision] = []
+        package var conflicts: [ContactDecision] = []
+        package var refusedDecisions: [(decision: ContactDecision, refusal: Refusal)] = []
         package var connections = 0
         package var ended: ClientError?
         /// What went wrong without ending the session.
@@ -29,6 +33,8 @@ package final class TestDevice: Sendable {
         var session: Session?
         var waiters: [Int: Waiter] = [:]
         var nextWaiter = 0
+        var stopsBlockedSends = true
+        var hidesBlockedSenders = true
     }
     private struct Waiter {
         var condition: @Sendable (Log) -> Bool
@@ -80,10 +86,19 @@ package final class TestDevice: Sendable {
 
     package func reopen() throws { try open() }
 
+    /// Whether the client itself enforces blocks, from the next session on.
+    package func enforceBlocks(sending: Bool? = nil, receiving: Bool? = nil) {
+        state.withLock {
+            $0.stopsBlockedSends = sending ?? $0.stopsBlockedSends
+            $0.hidesBlockedSenders = receiving ?? $0.hidesBlockedSenders
+        }
+    }
+
     private func open() throws {
         var settings = SessionSettings()
         // A relay that comes back is found at once: tests do not wait for politeness.
         settings.backoff = Backoff(base: .milliseconds(20), ceiling: .milliseconds(200))
+        (settings.stopsBlockedSends, settings.hidesBlockedSenders) = state.withLock { ($0.stopsBlockedSends, $0.hidesBlockedSenders) }
         let session = try Session(directory, settings: settings) { [weak self] in self?.note($0) }
         state.withLock { $0.session = session }
     }
@@ -104,7 +119,10 @@ package final class TestDevice: Sendable {
             case .changed(let entry): state.log.changes.append(entry)
             case .deleted(let chat, let seqs, let forEveryone, _): state.log.deletions.append((chat, seqs, forEveryone))
             case .logNotEmptied(let error): state.log.failures.append(error)
-            case .caughtUp, .receipt, .disconnected: break
+            case .decided(let decision): state.log.decided.append(decision)
+            case .conflict(let decision, _): state.log.conflicts.append(decision)
+            case .decisionRefused(let decision, let refusal): state.log.refusedDecisions.append((decision, refusal))
+            case .caughtUp, .receipt, .contacts, .disconnected: break
             }
             let log = state.log
             let done = state.waiters.filter { $0.value.condition(log) }

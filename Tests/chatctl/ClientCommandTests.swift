@@ -48,7 +48,8 @@ import Testing
             (.revoked(""), 77),
             (.replaced, 1), (.notEnrolled(path: "x"), 78), (.alreadyEnrolled(path: "x"), 78), (.state(path: "x", problem: "y", hint: "z"), 78),
             (.store("x"), 1), (.groupUnknown("x"), 1), (.chatUnknown("x"), 1), (.ambiguousGroup(title: "x", [ChatID(1), ChatID(2)]), 64),
-            (.request("x", hint: nil), 64), (.refused(Refusal(code: "rate_limited")), 75),
+            (.request("x", hint: nil), 64), (.refused(Refusal(code: "rate_limited")), 75), (.youBlock("x"), 1), (.blocked("x"), 1),
+            (.contactConflict("x"), 1), (.decisionsFull(limit: 1), 75),
         ])
     func exitStatus(error: ClientError, status: Int) {
         let translated = ControlError(error)
@@ -63,7 +64,9 @@ import Testing
             ["listen"], ["history"], ["status"], ["outbox"], ["send", "--to", "bob", "text"], ["send", "--group", "team", "text"],
             ["delete", "3", "--chat", "bob"], ["group", "create", "team", "--with", "bob"], ["group", "add", "team", "bob"],
             ["group", "leave", "team"],
-            ["group", "list"], ["group", "show", "team"], ["status", "--message", "3", "--chat", "bob"],
+            ["group", "list"], ["group", "show", "team"], ["contacts", "list"], ["contacts", "block", "bob", "--later"],
+            ["contacts", "request", "bob", "--category", "work"], ["contacts", "label", "bob", "work"],
+            ["contacts", "resolve", "bob", "--keep-relay"], ["status", "--message", "3", "--chat", "bob"],
         ] {
             let result = try await chatctl.run(["client"] + verb + ["--state", directory.file("none")])
             #expect(result.status == .exited(78), "\(verb)")
@@ -79,6 +82,9 @@ import Testing
         ["client", "delete", "--state", "x", "--chat", "c"], ["client", "delete", "--state", "x", "--chat", "c", "0"],
         ["client", "delete", "--state", "x", "3"], ["client", "status", "--state", "x", "--message", "3"],
         ["client", "group", "role", "--state", "x", "team", "king", "bob"], ["client", "group", "create", "--state", "x", "team"],
+        ["client", "contacts", "resolve", "--state", "x", "bob"], ["client", "contacts", "block", "--state", "x"],
+        ["client", "contacts", "resolve", "--state", "x", "bob", "--keep-relay", "--repeat-mine"],
+        ["client", "contacts", "list", "--state", "x", "--only", "friends"],
     ])
     func usage(arguments: [String]) async throws {
         let result = try await chatctl.run(arguments)

@@ -15,6 +15,8 @@ import Testing
         arguments: [
             ["nonsense"], ["user", "add"], ["user", "add", "a", "b"], ["status", "--nonsense"], ["device", "show", "abc"], ["invite", "revoke", "0"],
             ["invite", "create", "a", "--expires", "soon"], ["user", "list", "--limit", "x"],
+            ["contact", "list"], ["contact", "add", "a", "b"], ["contact", "list", "--user", "a", "--state", "friend"], ["block", "add", "a", "b"],
+            ["block", "remove", "a", "b"], ["block", "remove", "a", "--reason", "x"], ["device", "kick"], ["key", "show", "x"], ["user", "export"],
             ["bench", "nonsense"], ["bench", "--pairs", "0"], ["bench", "pairs", "--size", "15"], ["bench", "--rate", "0"],
             ["bench", "--seconds", "601"], ["bench", "fanout", "--members", "1"], ["bench", "fanout", "--members", "1001"],
             ["bench", "fanout", "--members", "3", "--senders", "4"], ["bench", "offline", "--pairs", "10", "--messages", "9"],
@@ -31,7 +33,9 @@ import Testing
 
     @Test(
         "What destroys asks, and without a terminal needs --yes",
-        arguments: [["user", "remove", "alice"], ["device", "revoke", "7"], ["invite", "revoke", "7"]])
+        arguments: [
+            ["user", "remove", "alice"], ["device", "revoke", "7"], ["invite", "revoke", "7"], ["block", "add", "a", "b", "--reason", "x"],
+        ])
     func confirmation(arguments: [String]) async throws {
         let refused = try await chatctl.run(arguments)
         #expect(refused.status == .exited(64))

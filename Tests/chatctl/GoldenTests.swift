@@ -65,6 +65,68 @@ import Testing
     }
     @Test func userShow() throws { try check("user-show", Self.alice) { $0.user(Self.alice) } }
     @Test func userSuspended() throws { try check("user-suspended", Self.suspended) { $0.user(Self.suspended) } }
+    @Test func userWithRelations() throws {
+        var user = Self.suspended
+        user.relations = UserRelations(accepted: 1234, requested: 2, incoming: 3, ignored: 4, blocks: 5, blockedBy: 6, groups: 7)
+        try check("user-relations", user) { $0.user(user) }
+    }
+    @Test func userExported() throws {
+        let report = UserExportCommand.Report(
+            user: "alice", file: "alice.json", entries: ["devices": 2, "messages": 123_456, "audit": 0, "chats": 1])
+        try check("user-exported", report) { $0.exported(report) }
+    }
+    @Test func exportedArchive() throws {
+        var archive = ArchiveText()
+        let user = ExportedUser(
+            id: Self.alice.id, name: "alice", displayName: "Alice Ünsal", avatar: nil, createdAt: Self.now, suspendedAt: nil, suspendedReason: nil,
+            noLimits: false)
+        let device = ExportedDevice(
+            id: Self.phone.id, name: "phone", enrolledAt: Self.now, revoked: false, identityKey: "aWQ=", agreementKey: "YWc=",
+            agreementSignature: "c2ln", cursor: MessageID(382_364_223_419_711_700), clientMessageID: 7)
+        var text = try archive.begin(user, at: Self.later)
+        text += archive.open(.devices)
+        for entry in [device, device] { text += try archive.entry(entry) }
+        text += archive.close() + archive.open(.messages) + archive.close() + archive.end()
+        try compare(text, "user-export.json")
+        #expect(try JSONSerialization.jsonObject(with: Data(text.utf8)) is [String: Any])
+    }
+    @Test func contactList() throws {
+        let reply = ContactList.Reply(
+            contacts: zip(ContactStanding.allCases, UInt64(1)...).map {
+                ContactRecord(user: "alice", peer: "peer\($1)", peerID: UserID($1), state: $0, since: $1 == 2 ? nil : Self.now)
+            }, next: UserID(7))
+        try check("contact-list", reply) { $0.contacts(reply.contacts) }
+    }
+    @Test func blockList() throws {
+        let reply = BlockList.Reply(
+            blocks: [BlockRecord(user: "alice", peer: "陽子", since: Self.now), BlockRecord(user: "bob", peer: "alice", since: nil)], next: "2:1")
+        try check("block-list", reply) { $0.blocks(reply.blocks) }
+    }
+    @Test func blockAdded() throws {
+        let cases = [(false, true, 0), (false, true, 1), (false, false, 2), (true, true, 1), (true, false, 0)]
+        #expect(
+            cases.map { BlockAddCommand.sentence(.init(user: "a", peer: "b", dryRun: $0.0, changed: $0.1, groupsLeft: $0.2)) } == [
+                "a blocks b, and left no group.", "a blocks b, and left 1 shared group.", "a goes on blocking b, and left 2 shared groups.",
+                "a would block b, and would leave 1 shared group.", "a would go on blocking b, and would leave no group.",
+            ])
+    }
+
+    private static let keys = [
+        KeyRecord(
+            device: phone.id, user: "alice", name: "phone", enrolledAt: now, revoked: false, identityFingerprint: phone.fingerprint,
+            agreementFingerprint: "1111 23cd 45ef 6789 01ab 23cd 45ef 6789", signatureValid: true),
+        KeyRecord(
+            device: evil.id, user: nil, name: nil, enrolledAt: now, revoked: true, identityFingerprint: evil.fingerprint,
+            agreementFingerprint: "2222 23cd 45ef 6789 01ab 23cd 45ef 6789", signatureValid: false),
+    ]
+    @Test func keyList() throws { try check("key-list", KeyList.Reply(keys: Self.keys, next: Self.evil.id)) { $0.keys(Self.keys) } }
+    @Test func keyShow() throws { try check("key-show", Self.keys[0]) { $0.key(Self.keys[0]) } }
+    @Test func keyAudit() throws {
+        let good = KeyAuditCommand.Report(checked: 1234, wrong: [], wrongCount: 0)
+        try check("key-audit", good) { $0.keyAudit(good) }
+        let bad = KeyAuditCommand.Report(checked: 1234, wrong: [Self.keys[1]], wrongCount: 1)
+        try check("key-audit-wrong", bad) { $0.keyAudit(bad) }
+    }
     @Test func inviteIssued() throws {
         let code = try QRCode.render(Self.invite.link, color: false)
         try check("invite-issued", Self.invite) { $0.issued(Self.invite, code: code) }
@@ -126,6 +188,31 @@ import Testing
             command: .add(users: ["dave"]))
         let outcome = ChangeOutcome(to: "the crew", messages: 1, reached: "sent", dead: [DeadLetterReport(letter)], chat: Self.team)
         try check("client-change", outcome) { $0.line("dave added to the crew.", .good) }
+    }
+
+    private static func contact(
+        _ name: String, _ user: UInt64?, _ state: ContactState, below: ContactState = .none, category: String = "", decisions: [ContactDecision] = []
+    ) -> KnownContact {
+        KnownContact(
+            name: name, user: user.map { UserID($0) }, relayState: state, relayCategory: category, version: 1, below: below, decisions: decisions)
+    }
+
+    private static func decision(_ name: String, _ action: ContactAction?, category: String? = nil, conflict: Bool = false) -> ContactDecision {
+        ContactDecision(id: 1, name: name, action: action, category: category, basedOn: 1, isInConflict: conflict)
+    }
+
+    @Test func clientContacts() throws {
+        let contacts = [
+            Self.contact("bob", 382_364_223_419_711_489, .accepted, below: .accepted, category: "work"),
+            Self.contact("carol", 382_364_223_419_711_490, .incoming, below: .incoming, decisions: [Self.decision("carol", .accept)]),
+            Self.contact("dave", 382_364_223_419_711_491, .blockedByThem),
+            Self.contact(
+                "erin", 382_364_223_419_711_492, .accepted, below: .accepted,
+                decisions: [Self.decision("erin", .block, conflict: true), Self.decision("erin", nil, category: "")]),
+            Self.contact("frank", nil, .none, decisions: [Self.decision("frank", .request, category: "\u{202E}chess")]),
+        ].map { ContactReport($0) }
+        try check("client-contacts-list", ClientContactsListCommand.Report(contacts: contacts)) { $0.contacts(contacts) }
+        try check("client-contacts-outcome", ContactOutcome(name: "erin", reached: "conflict", contact: contacts[3])) { _ in }
     }
 
     @Test func benchPairs() throws { try check("bench-pairs", BenchSamples.pairs) { BenchSamples.pairs.show(on: &$0) } }

@@ -32,6 +32,14 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case replaced
     /// The state's database failed; nothing after the failure was acknowledged.
     case store(String)
+    /// Nothing is written to somebody who is blocked.
+    case youBlock(String)
+    /// Nothing is written to somebody who blocks this user.
+    case blocked(String)
+    /// The relay has it otherwise than it was decided here, and the person has not said what holds.
+    case contactConflict(String)
+    /// More decisions about contacts wait than are kept.
+    case decisionsFull(limit: Int)
     /// More messages wait than the outbox holds.
     case outboxFull(limit: Int)
     case timeout(String)
@@ -56,6 +64,10 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .revoked(let message): message.isEmpty ? "this device was removed from the relay (device_revoked)" : "\(message) (device_revoked)"
         case .replaced: "this device is connected from elsewhere (replaced)"
         case .store(let why): "the client's database failed: \(why)"
+        case .youBlock(let name): "you block \(name)"
+        case .blocked(let name): "\(name) blocks you"
+        case .contactConflict(let name): "what you decided about \(name) is in conflict with what another device of yours decided"
+        case .decisionsFull(let limit): "\(limit) decisions about contacts wait for the relay"
         case .outboxFull(let limit): "the outbox is full: \(limit) messages wait"
         case .timeout(let what): "timed out: \(what)"
         case .stopped: "the client was stopped"
@@ -82,6 +94,11 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .revoked: "ask the operator for a new invite and enrol again, in another directory"
         case .replaced: "end the other client of this device first"
         case .store: "check the disk and its free space, then try again"
+        case .youBlock(let name): "unblock them first: chatctl client contacts unblock \(name)"
+        case .blocked: "only they can change that"
+        case .contactConflict(let name):
+            "say what holds: chatctl client contacts resolve \(name) --keep-relay, or --repeat-mine; `contacts list` shows both"
+        case .decisionsFull: "connect, so that they are sent: chatctl client listen --until-caught-up"
         case .outboxFull: "let it drain first"
         case .timeout: "try again with a longer --timeout; what waits in the outbox is kept"
         case .stopped: nil
@@ -99,9 +116,12 @@ package struct Refusal: Sendable, Equatable {
     package var status: Int
     package var retryAfter: Duration?
     package var highestClientMessageID: UInt64
+    /// With `contact_conflict`: how the relay has it now.
+    package var contact: RelayContact?
 
     package init(
-        code: String, message: String = "", hint: String = "", status: Int = 0, retryAfter: Duration? = nil, highestClientMessageID: UInt64 = 0
+        code: String, message: String = "", hint: String = "", status: Int = 0, retryAfter: Duration? = nil, highestClientMessageID: UInt64 = 0,
+        contact: RelayContact? = nil
     ) {
         self.code = code
         self.message = message
@@ -109,6 +129,7 @@ package struct Refusal: Sendable, Equatable {
         self.status = status
         self.retryAfter = retryAfter
         self.highestClientMessageID = highestClientMessageID
+        self.contact = contact
     }
 
     /// The same request may succeed later.

@@ -129,6 +129,8 @@ package struct HistoryEntry: Sendable, Equatable {
     package var kind = Kind.message
     /// The chat is a group.
     package var inGroup = false
+    /// This user blocked the sender when it came: it is kept, and not shown.
+    package var hidden = false
 
     /// The ``problem`` of what was in the mailbox before the device existed: nobody wrapped a key for it.
     package static let beforeEnrolment = "sent before this device was enrolled"

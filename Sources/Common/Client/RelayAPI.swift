@@ -19,9 +19,10 @@ package struct RelayAPI: Sendable {
 
     /// One request. A refusal of the relay is thrown as ``ClientError/refused(_:)``.
     func call<Reply: Message>(
-        _ method: HTTPMethod, _ path: String, token: String? = nil, body: (any Message)? = nil, as: Reply.Type = Reply.self
+        _ method: HTTPMethod, _ path: String, token: String? = nil, basedOn: UInt64? = nil, body: (any Message)? = nil, as: Reply.Type = Reply.self
     ) async throws(ClientError) -> Reply {
         var headers = [("Accept", RelayAPI.mediaType)]
+        if let basedOn { headers.append(("If-Match", "\"\(basedOn)\"")) }
         if let token { headers.append(("Authorization", "Bearer \(token)")) }
         var bytes: [UInt8]?
         if let body {
@@ -138,6 +139,43 @@ package struct RelayAPI: Sendable {
         try await call(.GET, "/v1/chats/\(chat)/messages/\(clientMessageID)/status", token: token)
     }
 
+    /// A page of the user's contacts, in the order of their versions.
+    /// - Parameters:
+    ///   - since: only what changed behind this version; 0: all.
+    ///   - after: where the page begins, as `next` of the page before said.
+    package func contacts(of user: UserID, since: UInt64, after: UInt64, token: String) async throws(ClientError) -> Relay_V1_ContactsPage {
+        try await call(.GET, "/v1/connection/user/\(user)?since=\(since)&after=\(after)&pageSize=\(Limits.contactsPage)", token: token)
+    }
+
+    /// Does what the user decided about another one.
+    /// - Parameters:
+    ///   - action: nil: the label alone.
+    ///   - basedOn: the version of the contact that the decision was made on.
+    package func decide(
+        _ action: ContactAction?, of user: UserID, about peer: UserID, category: String?, basedOn: UInt64, token: String
+    ) async throws(ClientError) -> RelayContact {
+        let path = "/v1/connection/user/\(user)/recipient/\(peer)"
+        let (method, ending): (HTTPMethod, String) =
+            switch action {
+            case .request: (.POST, "")
+            case .accept: (.PUT, "/request/true")
+            case .ignore: (.PUT, "/request/false")
+            case .block: (.PUT, "/block/true")
+            case .unblock: (.PUT, "/block/false")
+            case .delete: (.DELETE, "")
+            // An introduction is the operator's.
+            case .introduce, nil: (.PUT, "")
+            }
+        var body: Relay_V1_ContactRequest?
+        if let category {
+            body = Relay_V1_ContactRequest()
+            body?.category = category
+        }
+        let reply = try await call(method, path + ending, token: token, basedOn: basedOn, body: body, as: Relay_V1_Contact.self)
+        guard reply.userID == peer.rawValue else { throw .protocolViolation("the reply to a decision about a contact is about another user") }
+        return RelayContact(reply)
+    }
+
     /// Everything but the unreserved characters of RFC 3986 as %XX.
     private func percentEncoded(_ text: String) -> String {
         var encoded = ""
@@ -160,6 +198,15 @@ extension Refusal {
     init(_ error: Relay_V1_Error, status: Int) {
         self.init(
             code: error.code, message: error.message, hint: error.hint, status: status,
-            retryAfter: error.retryAfterMs > 0 ? .milliseconds(Int64(error.retryAfterMs)) : nil, highestClientMessageID: error.highestClientMessageID)
+            retryAfter: error.retryAfterMs > 0 ? .milliseconds(Int64(error.retryAfterMs)) : nil, highestClientMessageID: error.highestClientMessageID,
+            contact: error.hasContact ? RelayContact(error.contact) : nil)
+    }
+}
+
+extension RelayContact {
+    init(_ wire: Relay_V1_Contact) {
+        self.init(
+            user: UserID(wire.userID), state: ContactState(rawValue: UInt8(clamping: wire.state.rawValue)) ?? .none, category: wire.category,
+            version: wire.version)
     }
 }

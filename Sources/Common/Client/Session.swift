@@ -66,6 +66,18 @@ package actor Session {
     /// Chats in which a device's keys cannot be trusted, and why.
     var unsafeChats: [ChatID: (code: String, reason: String)] = [:]
 
+    // Contacts.
+    /// The list of this connection is here; before, nothing is received.
+    var contactsSynced = false
+    var syncingContacts = false
+    var syncContactsAgain = false
+    /// The highest version that was pushed on this connection.
+    var pushedContacts: UInt64 = 0
+    /// The newest pushed contact whose name only the list tells: until a list reaches it, what was pushed does not count as complete.
+    var incompletePush: UInt64?
+    var deciding = false
+    var decideAfter: Scheduled<Void>?
+
     // Receiving.
     var frames: [Relay_V1_ServerFrame] = []
     var waitingEnvelopes: [Relay_V1_Envelope] = []
@@ -174,6 +186,8 @@ package actor Session {
         pumpAfter = nil
         readsAfter?.cancel()
         readsAfter = nil
+        decideAfter?.cancel()
+        decideAfter = nil
         await api.close()
         // What was deleted must not stay behind in the log. A failure here costs nothing else: the next session empties it.
         do throws(ClientError) { try state?.emptyLog() } catch { events(.logNotEmptied(error)) }

@@ -12,7 +12,7 @@ extension Session {
             maxBodyBytes = Int(try await api.info().maxBodyBytes)
             knowsLimits = true
         }
-        let path = "/v1/connect?cursor=\(try state.cursor())&receipts=\(try state.receiptsVersion())"
+        let path = "/v1/connect?cursor=\(try state.cursor())&receipts=\(try state.receiptsVersion())&contacts=\(try state.contactsVersion())"
         ended = nil
         caughtUpFlag = false
         established = false
@@ -152,6 +152,14 @@ extension Session {
         pumpAfter = nil
         readsAfter?.cancel()
         readsAfter = nil
+        contactsSynced = false
+        syncingContacts = false
+        syncContactsAgain = false
+        pushedContacts = 0
+        incompletePush = nil
+        deciding = false
+        decideAfter?.cancel()
+        decideAfter = nil
         window.disconnected()
     }
 

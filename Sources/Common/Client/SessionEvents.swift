@@ -20,6 +20,14 @@ package enum SessionEvent: Sendable {
     case dead(DeadLetter)
     /// A member's watermarks moved.
     case receipt(chat: ChatID, user: UserID, Watermarks)
+    /// Contacts changed, on the relay or by a decision here.
+    case contacts([KnownContact])
+    /// The relay did what was decided about a contact on this device.
+    case decided(ContactDecision)
+    /// Another device decided otherwise meanwhile: nothing happens until the person says what holds.
+    case conflict(ContactDecision, KnownContact)
+    /// The relay refused; the decision is dropped.
+    case decisionRefused(ContactDecision, Refusal)
     /// The stream ended; the next attempt follows after the wait.
     case disconnected(ClientError, retryIn: Duration)
     /// Closing left the database's log as it was: it may hold what was deleted until it is emptied at the next end.
@@ -37,5 +45,9 @@ package struct SessionSettings: Sendable {
     package var backoff = Backoff()
     /// Tell the relay that the person has read each message once it is stored.
     package var readsEverything = false
+    /// Refuse to write to somebody who blocks or is blocked. Tests turn it off to see the relay do it.
+    package var stopsBlockedSends = true
+    /// Keep from the person what somebody writes whom they block. Tests turn it off to see the relay do it.
+    package var hidesBlockedSenders = true
     package init() {}
 }

@@ -90,12 +90,18 @@ extension Session {
         if case .change(let change) = entry.kind, change.action == .add, change.users.contains(account.user) {
             try state.beginStay(entry.chat, at: entry.chatSeq)
         }
+        switch entry.kind {
+        case .message, .deleted:
+            entry.hidden = try settings.hidesBlockedSenders && entry.senderUser != account.user && state.blocks(entry.senderUser)
+        // Who is in a group, and what is deleted, concerns everybody.
+        case .change, .deletion: break
+        }
         guard try state.storeReceived(entry, mailboxSeq: mailboxSeq) == .new else { return }
         if case .change(let change) = entry.kind {
             try state.apply(change, title: entry.text, in: entry.chat, at: entry.chatSeq, by: entry.senderUser, me: account.user)
             try changed(entry.chat, by: change, state)
         }
-        guard !own else { return }
+        guard !own, !entry.hidden else { return }
         entry = try state.withNames(entry, account)
         switch entry.kind {
         case .message:

@@ -5,11 +5,13 @@ import RelayModel
 /// What the session's owner asks of it: send, mark as read, look, wait.
 extension Session {
     /// Queues messages for a user, in this order; on disk when it returns. Their numbers name them from now on.
+    /// - Throws: ``ClientError/youBlock(_:)``, ``ClientError/blocked(_:)``: nothing is queued then.
     @discardableResult
     package func send(_ texts: [String], to recipient: String) throws(ClientError) -> [Int64] {
         let state = try working()
         let name: String
         do { name = try UserName(recipient).text } catch { throw .userName(error.description) }
+        try refuseBlocked(name, state)
         let now = settings.clock.now()
         return try queue(texts.count) { try texts.map { try state.enqueue($0, to: name, writtenAt: now) } }
     }
@@ -46,7 +48,9 @@ extension Session {
 
     package var isConnected: Bool { established }
     /// Everything that waited in the mailbox when this connection was opened has been stored, with what had to be asked about it.
-    package var isCaughtUp: Bool { established && caughtUpFlag && behind.isEmpty && refreshes.isEmpty && !lookingUp }
+    package var isCaughtUp: Bool {
+        established && caughtUpFlag && contactsSynced && !syncingContacts && behind.isEmpty && refreshes.isEmpty && !lookingUp
+    }
     /// Why the session ended by itself.
     package var endedBecause: ClientError? { failure }
 
@@ -87,11 +91,12 @@ extension Session {
         try await wait(for: "the outbox to be empty", timeout: timeout) { session throws(ClientError) in try session.outboxIsEmpty }
     }
 
-    /// Nothing waits to be sent or to be answered.
+    /// Nothing waits to be sent or to be answered, decisions about contacts included.
     package var outboxIsEmpty: Bool {
         get throws(ClientError) {
             let waiting = try working().outboxCount()
-            return window.isEmpty && waiting == 0
+            let answered = try decisionsAreAnswered
+            return window.isEmpty && waiting == 0 && answered
         }
     }
 

@@ -260,6 +260,12 @@ extension Session {
         if let (code, reason) = unsafeChats[chat] { throw Unsealable(code: code, reason: reason) }
         if let known = knownRecipients[chat] { return known }
         let recipients = try state.recipients(in: chat)
+        if let user = try state.unverified(among: recipients.map(\.user)) {
+            let name = try state.userName(user) ?? "\(user)"
+            throw Unsealable(
+                code: "safety_number_changed",
+                reason: "the devices of \(name) are not those that you verified; compare the numbers again: `chatctl client safety show \(name)`")
+        }
         knownRecipients[chat] = recipients
         return recipients
     }

@@ -43,6 +43,10 @@ extension Session {
         /// A read was refused for now.
         var readAgain: Duration?
         var caughtUp = false
+        /// All pushed changes of contacts are stored.
+        var contactsSeen = false
+        /// Something was pushed that only the list explains.
+        var syncContacts = false
         var lookup: Lookup?
         /// A page of a chat to fetch: what is behind this sequence.
         var page: (chat: ChatID, after: UInt64)?
@@ -66,10 +70,14 @@ extension Session {
         do throws(ClientError) {
             try state.transaction {
                 for frame in frames { try apply(frame, state, &effects) }
-                // Envelopes may wait for what is fetched.
-                try storeFetched(state, &effects)
-                try storeWaiting(state, &effects)
-                try seal(state, &effects)
+                // Who is blocked must be known first.
+                if contactsSynced {
+                    // Envelopes may wait for what is fetched.
+                    try storeFetched(state, &effects)
+                    try storeWaiting(state, &effects)
+                }
+                // What was decided about contacts goes out before what is written to them.
+                if contactsSynced, try state.nextDecision() == nil { try seal(state, &effects) }
             }
         } catch {
             return fail(error)
@@ -86,6 +94,9 @@ extension Session {
             write(frame)
         }
         for (chat, seq) in effects.reads { sendRead(chat, seq) }
+        if effects.contactsSeen { do throws(ClientError) { try tellContactsSeen() } catch { return fail(error) } }
+        // Not before the stream has said something: from then on every change is pushed, so that the list and what is pushed leave no gap.
+        if effects.syncContacts || !frames.isEmpty && !contactsSynced && !syncingContacts { syncContacts() }
         if let lookup = effects.lookup {
             look(lookup)
         } else if !lookingUp, let chat = refreshes.popFirst() {
@@ -156,7 +167,8 @@ extension Session {
             guard announcement.chatID > 0, try state.highest(chat) < announcement.chatSeq else { break }
             try state.announce(chat, announcement.chatSeq)
             behind[chat] = max(behind[chat] ?? 0, announcement.chatSeq)
-        case .pong, nil: break
+        case .contacts(let contacts): try apply(contacts, state, &effects)
+        case .keyChange, .pong, nil: break
         }
     }
 }

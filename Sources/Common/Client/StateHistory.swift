@@ -92,7 +92,7 @@ extension ClientState {
 
     func insertHistory(_ entry: HistoryEntry) throws {
         let event = try HistoryRow.event(entry.kind)
-        try run("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)") {
+        try run("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)") {
             $0.bind(1, entry.chat.rawValue)
             $0.bind(2, entry.chatSeq)
             $0.bind(3, entry.message.rawValue)
@@ -106,6 +106,7 @@ extension ClientState {
             if let outbox = entry.outboxID { $0.bind(11, outbox) } else { $0.bindNull(11) }
             $0.bind(12, HistoryRow.number(entry.kind))
             if let event { $0.bind(13, event) } else { $0.bindNull(13) }
+            $0.bind(14, entry.hidden ? 1 : 0)
         }
     }
 
@@ -174,20 +175,24 @@ extension ClientState {
         """
 
     /// What stands in a chat, or in all chats, in the order of the chat; at most `limit`, behind `after`.
-    package func history(chat: ChatID? = nil, after: UInt64 = 0, limit: Int = .max) throws(ClientError) -> [HistoryEntry] {
+    /// - Parameter hidden: also what blocked senders wrote.
+    package func history(
+        chat: ChatID? = nil, after: UInt64 = 0, limit: Int = .max, hidden: Bool = false
+    ) throws(ClientError) -> [HistoryEntry] {
         try storing {
             let condition = chat == nil ? "?1 IS NULL" : "h.chat_id = ?1"
             let found = try rows(
                 """
                 SELECT h.chat_id, h.chat_seq, h.message_id, h.sender_user, h.sender_device, h.client_message_id, h.sent_at, h.written_at, h.text, h.problem,
-                    h.outbox_id, u.name, \(ClientState.chatLabel), h.kind, h.event, c.kind
+                    h.outbox_id, u.name, \(ClientState.chatLabel), h.kind, h.event, c.kind, h.hidden
                 FROM history h LEFT JOIN users u ON u.id = h.sender_user LEFT JOIN chats c ON c.id = h.chat_id
-                WHERE \(condition) AND h.chat_seq > ?2 ORDER BY h.chat_id, h.chat_seq LIMIT ?3
+                WHERE \(condition) AND h.chat_seq > ?2 AND h.hidden <= ?4 ORDER BY h.chat_id, h.chat_seq LIMIT ?3
                 """,
                 {
                     if let chat { $0.bind(1, chat.rawValue) } else { $0.bindNull(1) }
                     $0.bind(2, after)
                     $0.bind(3, limit)
+                    $0.bind(4, hidden ? 1 : 0)
                 },
                 { row in
                     let kind = HistoryRow.kind(row.integer(13), row.bytes(14))
@@ -198,7 +203,7 @@ extension ClientState {
                         writtenAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)), text: kind == nil ? nil : row.text(8),
                         problem: kind == nil ? HistoryEntry.damaged : row.text(9),
                         outboxID: row.isNull(10) ? nil : row.integer(10), senderName: row.text(11), with: row.text(12),
-                        kind: kind ?? .message, inGroup: row.integer(15) == Int64(ChatKind.group.rawValue))
+                        kind: kind ?? .message, inGroup: row.integer(15) == Int64(ChatKind.group.rawValue), hidden: row.integer(16) != 0)
                 })
             return try found.map { try withUserNames($0) }
         }

@@ -85,6 +85,29 @@ enum StateSchema {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX deletions_by_outbox ON deletions (outbox_id) WHERE outbox_id IS NOT NULL;
         """,
+        """
+        -- Contacts as the relay has them. state: as in ContactState. below: the last one without a block. name: empty until the relay has told it.
+        CREATE TABLE contacts (
+            user_id INTEGER PRIMARY KEY, name TEXT NOT NULL, state INTEGER NOT NULL, below INTEGER NOT NULL, category TEXT NOT NULL,
+            version INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX contacts_by_name ON contacts (name);
+        -- contacts_version: all changes up to here are in `contacts`.
+        ALTER TABLE account ADD COLUMN contacts_version INTEGER NOT NULL DEFAULT 0;
+        -- What was decided about contacts and the relay has not taken. action: as in ContactAction; null: the label alone. category: null: as it was.
+        -- based_on: null: the reply to the one before will say. conflict: another device decided otherwise; the person must say what holds.
+        CREATE TABLE contact_decisions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, action INTEGER, category TEXT, based_on INTEGER, decided_at INTEGER NOT NULL,
+            conflict INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX contact_decisions_by_name ON contact_decisions (name);
+        -- hidden: its sender was blocked when it came; never shown.
+        ALTER TABLE history ADD COLUMN hidden INTEGER NOT NULL DEFAULT 0;
+        """,
+        """
+        -- Whose devices the person has verified. keys: the hash of their identity keys then.
+        CREATE TABLE verified (user_id INTEGER PRIMARY KEY, keys BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
+        """,
     ]
 
     /// Brings the tables up to date, or refuses those of a newer client.

@@ -110,7 +110,7 @@ extension ClientState {
                           FROM members m LEFT JOIN receipts r ON r.chat_id = m.chat_id AND r.user_id = m.user_id
                           WHERE m.user_id IS NOT (SELECT user_id FROM me) GROUP BY m.chat_id)
                 SELECT c.id, \(ClientState.chatLabel), c.kind,
-                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0),
+                    (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0 AND h.hidden = 0),
                     (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0 AND h.sender_device = (SELECT device_id FROM me)),
                     (SELECT count(*) FROM history h WHERE h.chat_id = c.id AND h.kind = 0 AND h.sender_device = (SELECT device_id FROM me)
                         AND h.chat_seq <= ifnull(k.delivered, 0)),

@@ -20,12 +20,23 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case userRemove = "user/remove"
     case userSuspend = "user/suspend"
     case userResume = "user/resume"
+    case userExport = "user/export"
     case inviteCreate = "invite/create"
     case inviteList = "invite/list"
     case inviteRevoke = "invite/revoke"
     case deviceList = "device/list"
     case deviceShow = "device/show"
     case deviceRevoke = "device/revoke"
+    case deviceKick = "device/kick"
+    case keyList = "key/list"
+    case keyShow = "key/show"
+    case keyAudit = "key/audit"
+    case contactList = "contact/list"
+    case contactAdd = "contact/add"
+    case blockList = "block/list"
+    case blockAdd = "block/add"
+    case blockRemove = "block/remove"
+    case blockAudit = "block/audit"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -34,8 +45,13 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     /// Who may call it.
     package var access: ControlAccess {
         switch self {
-        case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList: .view
-        case .userAdd, .userRemove, .userSuspend, .userResume, .inviteCreate, .inviteRevoke, .deviceRevoke: .admin
+        case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
+            .contactList, .blockList, .blockAudit:
+            .view
+        // An export changes nothing, but it takes what is known about a person out of the relay.
+        case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
+            .blockAdd, .blockRemove:
+            .admin
         }
     }
 }

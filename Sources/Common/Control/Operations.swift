@@ -88,10 +88,13 @@ package struct UserRecord: Codable, Sendable, Equatable {
     package var suspendedReason: String?
     /// Not held to rate limits.
     package var noLimits: Bool
+    /// Only when one user is shown.
+    package var relations: UserRelations?
     package init(
         id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, devices: [DeviceRecord], openInvites: Int,
-        suspendedAt: Timestamp? = nil, suspendedReason: String? = nil, noLimits: Bool = false
+        suspendedAt: Timestamp? = nil, suspendedReason: String? = nil, noLimits: Bool = false, relations: UserRelations? = nil
     ) {
+        self.relations = relations
         self.suspendedAt = suspendedAt
         self.suspendedReason = suspendedReason
         self.noLimits = noLimits
@@ -102,6 +105,29 @@ package struct UserRecord: Codable, Sendable, Equatable {
         self.createdAt = createdAt
         self.devices = devices
         self.openInvites = openInvites
+    }
+}
+
+/// How many others a user has to do with.
+package struct UserRelations: Codable, Sendable, Equatable {
+    /// By state: the user's contacts, those whom the user asked, those who wait for the user's answer, those whom the user does not answer.
+    package var accepted: Int
+    package var requested: Int
+    package var incoming: Int
+    package var ignored: Int
+    /// Whom the user blocks, and who blocks the user.
+    package var blocks: Int
+    package var blockedBy: Int
+    /// Groups that the user is in.
+    package var groups: Int
+    package init(accepted: Int, requested: Int, incoming: Int, ignored: Int, blocks: Int, blockedBy: Int, groups: Int) {
+        self.accepted = accepted
+        self.requested = requested
+        self.incoming = incoming
+        self.ignored = ignored
+        self.blocks = blocks
+        self.blockedBy = blockedBy
+        self.groups = groups
     }
 }
 

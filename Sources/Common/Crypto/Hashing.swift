@@ -18,10 +18,13 @@ package enum Hashing {
     }
 
     /// For people to compare: the first 16 bytes of the identity key's BLAKE2b-256 hash, in groups of four hex digits.
-    package static func fingerprint(identityKey: [UInt8]) -> String {
+    package static func fingerprint(identityKey: [UInt8]) -> String { fingerprint(of: identityKey) }
+
+    /// The same of any public key.
+    package static func fingerprint(of key: [UInt8]) -> String {
         let digits = Array("0123456789abcdef")
         var text = ""
-        for (index, byte) in blake2b256(identityKey).prefix(16).enumerated() {
+        for (index, byte) in blake2b256(key).prefix(16).enumerated() {
             if index > 0, index.isMultiple(of: 2) { text.append(" ") }
             text.append(digits[Int(byte >> 4)])
             text.append(digits[Int(byte & 15)])

@@ -66,6 +66,48 @@ package enum Limits {
     /// Own messages that a sending device's stored cursor may lag behind: what it would pass over again after a break.
     package static let ownMessagesBehindCursor: UInt64 = 256
 
+    // MARK: Contacts
+
+    /// Contacts of a user, blocked strangers included: the published design's number.
+    package static let contacts = 1000
+    /// Requests to a user that are not answered; more are refused, so that strangers cannot fill the store.
+    package static let contactRequests = 1000
+    /// Ended contacts that a user's devices can still hear of by asking what changed; who was away for longer gets the whole list.
+    package static let endedContacts = 1000
+    /// Characters of a contact's label.
+    package static let contactCategoryCharacters = 64
+    /// Groups that one block takes the user out of in its own transaction; of more they are taken out in further ones.
+    package static let sharedGroupsAtOnce = 64
+    /// Contacts that a client asks for at once.
+    package static let contactsPage = pageSizeCeiling
+
+    // MARK: Keys
+
+    /// One-time prekeys of a device on the relay, and in one upload: the field's number, which lasts for a hundred new conversations.
+    package static let oneTimePrekeys = 100
+    /// Fewer raise an alert, once each time they run low.
+    package static let lowPrekeys = 10
+    /// How long a key that was replaced stays valid: a week covers a device that was left at home.
+    package static let keyGrace = Duration.seconds(7 * 24 * 3600)
+    package static let keyGraceCeiling = Duration.seconds(30 * 24 * 3600)
+    /// Replaced keys of one kind that a device has at the same time. The oldest ends early; a message that was sealed for it is refused and sealed
+    /// anew.
+    package static let formerKeys = 16
+    /// A device renews its keys once in some days. Each change is told to up to 1,000 contacts, and goes to their five devices each.
+    package static let keyChangeWindow = Duration.seconds(24 * 3600)
+    package static let keyChangesBeforeAlert = 10
+    /// Beyond, changes are refused until the window is over.
+    package static let keyChangesInWindow = 50
+    /// Bundles that one user may fetch of another at once, and how long until one more: each takes a one-time prekey of every device. Five devices
+    /// that all begin a conversation fit twice; the two hundred that would drain a device take more than a day.
+    package static let prekeyFetchesOfPair = 10
+    package static let prekeyFetchOfPairInterval = Duration.seconds(600)
+    /// Bundles that one device may fetch at once: all contacts of a user. And how long until one more.
+    package static let prekeyFetchesOfDevice = contacts
+    package static let prekeyFetchOfDeviceInterval = Duration.seconds(1)
+    /// Users without being contacts who hear of a key change, on a relay where everybody is: those of the newest chats.
+    package static let keyChangeChats = 1000
+
     // MARK: Writer
 
     /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.
@@ -199,6 +241,15 @@ package enum Limits {
     /// A flood of alerts is one line of the log in this time.
     package static let alertLogInterval = Duration.seconds(60)
 
+    // MARK: Operators
+
+    /// Rows of contacts that one page of everybody's blocks looks at, some milliseconds of a reader: most users block nobody.
+    package static let blockScanRows = 10_000
+    /// Chats in which one page of an export looks for messages.
+    package static let exportPageChats = 64
+    /// Devices whose keys one request checks, at some 100 microseconds each: a few milliseconds of a thread that others need, too.
+    package static let keyChecksAtOnce = 64
+
     // MARK: Client
 
     /// Sends of a client that wait for their answer: fills several of the relay's batches, and its sealed bytes fit in memory (64 × 64 KiB).
@@ -215,6 +266,10 @@ package enum Limits {
     package static let clientLookups = 8
     /// Groups whose receipts a client fetches after it connected, those with the newest messages first.
     package static let clientReceiptFetches = 50
+    /// Decisions about contacts that wait on a device: one about each contact that a user may have. More is a program gone wrong.
+    package static let clientContactDecisions = contacts
+    /// Pages of a list of contacts that a client takes: contacts, requests and ended ones, with room for what changes meanwhile.
+    package static let clientContactPages = 4 * (contacts + contactRequests + endedContacts) / contactsPage
     /// The first wait before a client connects again is random and at most this long; it doubles up to the ceiling.
     package static let reconnectBase = Duration.milliseconds(200)
     package static let reconnectCeiling = Duration.seconds(30)

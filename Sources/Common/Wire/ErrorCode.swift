@@ -16,9 +16,19 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     case userUnknown = "user_unknown"
     case chatUnknown = "chat_unknown"
     case chatWithSelf = "chat_with_self"
+    case notContact = "not_contact"
+    case blocked
+    case youBlock = "you_block"
+    case contactConflict = "contact_conflict"
+    case contactLimit = "contact_limit"
+    case requestUnknown = "request_unknown"
+    case alreadyContact = "already_contact"
+    case memberBlocked = "member_blocked"
     case recipientGone = "recipient_gone"
     case messageUnknown = "message_unknown"
     case deviceSetMismatch = "device_set_mismatch"
+    case prekeyIDUsed = "prekey_id_used"
+    case prekeyLimit = "prekey_limit"
     case clientMessageIDUsed = "client_message_id_used"
     case positionUnknown = "position_unknown"
     case cursorAhead = "cursor_ahead"
@@ -44,14 +54,14 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         switch self {
         case .malformed, .unknownKind, .chatWithSelf, .positionUnknown, .notAGroup: 400
         case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired: 401
-        case .inviteInvalid, .notPermitted, .userSuspended: 403
-        case .userUnknown, .chatUnknown, .messageUnknown, .memberUnknown, .notFound: 404
+        case .inviteInvalid, .notPermitted, .userSuspended, .notContact, .blocked, .youBlock, .memberBlocked: 403
+        case .requestUnknown, .userUnknown, .chatUnknown, .messageUnknown, .memberUnknown, .notFound: 404
         case .methodNotAllowed: 405
         case .timeout: 408
-        case .deviceSetMismatch, .clientMessageIDUsed, .replaced, .cursorAhead, .alreadyMember: 409
+        case .deviceSetMismatch, .prekeyIDUsed, .clientMessageIDUsed, .replaced, .cursorAhead, .alreadyMember, .contactConflict, .alreadyContact: 409
         case .inviteUsed, .inviteExpired, .recipientGone: 410
         case .tooLarge: 413
-        case .deviceLimit, .groupFull, .chatLimit: 422
+        case .deviceLimit, .prekeyLimit, .groupFull, .chatLimit, .contactLimit: 422
         case .upgradeRequired: 426
         case .rateLimited: 429
         case .internal: 500
@@ -94,9 +104,20 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .userUnknown: "check the name"
         case .chatUnknown: "open the chat first: POST /v1/chats"
         case .chatWithSelf: "name another user"
+        case .notContact: "ask them first: POST /v1/connection/user/{userId}/recipient/{recipientId}, and send when they have accepted"
+        case .blocked: "they do not want messages from you; only they can change that"
+        case .youBlock: "unblock them first: PUT …/block/false"
+        case .contactConflict:
+            "another device of yours decided otherwise meanwhile: `contact` is how it is now; ask the person, and repeat it with that version"
+        case .contactLimit: "delete or unblock somebody first; when it is the other user's list that is full, ask them"
+        case .requestUnknown: "fetch your contacts again: the request was taken back, or there was none"
+        case .alreadyContact: "you are contacts already: delete or block instead"
+        case .memberBlocked: "leave that user out: somebody in the group blocks them, or is blocked by them"
         case .recipientGone: "the other user no longer exists on this relay; drop the message"
         case .messageUnknown: "the message was never accepted, or its retention is over"
         case .deviceSetMismatch: "fetch the chat again (GET /v1/chats/{id}), wrap the key for exactly those devices, and send again"
+        case .prekeyIDUsed: "ask what the relay has (GET /v1/devices/{id}/keys/count), and number the key above that"
+        case .prekeyLimit: "upload one-time prekeys when some were used: GET /v1/devices/{id}/keys/count"
         case .clientMessageIDUsed: "this number was not accepted for this message: number it above highest_client_message_id and send again"
         case .positionUnknown: "name a sequence that you were given"
         case .cursorAhead:

@@ -22,6 +22,9 @@ package struct ChatctlCommand: AsyncParsableCommand {
         UserCommand.self,
         InviteCommand.self,
         DeviceCommand.self,
+        KeyCommand.self,
+        ContactCommand.self,
+        BlockCommand.self,
         AuditCommand.self,
         StatusCommand.self,
     ]

@@ -15,6 +15,8 @@ extension ControlError {
         case .overloaded: self.init(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
         case .stopping: self.init(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
         case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
+        case .contactConflict:
+            self.init(.tryAgain, "\(subject) changed meanwhile", hint: "chatctl contact list shows how it is now")
         case .unauthorized, .tokenExpired, .deviceRevoked, .userSuspended, .signatureInvalid, .challengeExpired:
             self.init(.failed, "the directory answered an operator as if it were a device", hint: "please report this with relayd's version")
         }
@@ -36,9 +38,24 @@ extension ControlError {
             self.init(
                 .limitReached, "\(subject) has \(limit) open invites, which is the limit",
                 hint: "chatctl invite list --user \(subject), then chatctl invite revoke NUMBER")
-        case .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed, .positionUnknown, .notAGroup, .notPermitted,
+        case .contactWithSelf: self.init(.badRequest, "a contact of \(subject) is another user")
+        case .contactLimitReached(let limit):
+            self.init(.limitReached, "\(subject) has \(limit) contacts, which is the limit", hint: "chatctl contact list --user \(subject)")
+        case .contactRequestsFull:
+            self.init(.limitReached, "\(subject) has too many requests that are not answered", hint: "chatctl contact list --user \(subject)")
+        case .contact(let refusal):
+            switch refusal {
+            case .youBlock, .theyBlock:
+                self.init(
+                    .notPermitted, "one of the two blocks the other", hint: "chatctl block list --user \(subject) shows who; a block is the user's")
+            case .noRequest, .alreadyAccepted:
+                self.init(.notFound, "there is no request to answer", hint: "chatctl contact list --user \(subject)")
+            }
+        case .notContact, .notContacts, .memberBlocked, .chatUnknown, .chatWithSelf, .recipientGone, .deviceSetMismatch, .clientMessageIDUsed,
+            .positionUnknown, .notAGroup, .notPermitted,
             .notDeletable,
-            .groupFull, .memberUnknown, .alreadyMember, .chatLimitReached, .changeInvalid, .userSuspended:
+            .groupFull, .memberUnknown, .alreadyMember, .chatLimitReached, .changeInvalid, .userSuspended, .prekeyIDUsed, .prekeyLimitReached,
+            .keyChangesTooOften:
             self.init(.failed, "the store answered an operator as if it were a device", hint: "please report this with relayd's version")
         }
     }

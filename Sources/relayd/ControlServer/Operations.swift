@@ -38,10 +38,8 @@ struct Operations: Sendable {
             }
         case .userList:
             try await answer(UserList.self, body) { request in try await users(request) }
-        case .userShow:
-            try await answer(UserShow.self, body, subject: \.user) { request in
-                UserRecord(try await directory.user(named: request.user), sending)
-            }
+        case .userShow: try await userShow(body)
+        case .userExport: try await userExport(body, peer)
         case .userRemove:
             try await answer(UserRemove.self, body, subject: \.user) { request in
                 let dryRun = request.dryRun ?? false
@@ -114,6 +112,16 @@ struct Operations: Sendable {
                 if !dryRun { note(name, peer) }
                 return DeviceRevoke.Reply(device: DeviceRecord(device, sending), dryRun: dryRun)
             }
+        case .deviceKick: try await deviceKick(body, peer)
+        case .keyList: try await keyList(body)
+        case .keyShow: try await keyShow(body)
+        case .keyAudit: try await keyAudit(body)
+        case .contactList: try await contactList(body)
+        case .contactAdd: try await contactAdd(body, peer)
+        case .blockList: try await blockList(body)
+        case .blockAdd: try await blockAdd(body, peer)
+        case .blockRemove: try await blockRemove(body, peer)
+        case .blockAudit: try await blockAudit(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)
@@ -125,7 +133,7 @@ struct Operations: Sendable {
     /// Decodes, runs and encodes one operation; every failure leaves here as a ``ControlError``.
     ///
     /// - Parameter subject: what the operation is about, for its errors.
-    private func answer<Operation: ControlOperation>(
+    func answer<Operation: ControlOperation>(
         _: Operation.Type, _ body: ByteBuffer, subject: (Operation) -> String = { _ in "" },
         _ run: (Operation) async throws -> Operation.Reply
     ) async throws(ControlError) -> [UInt8] {
@@ -173,7 +181,7 @@ struct Operations: Sendable {
 
     // MARK: Fields that several operations have
 
-    private func limit(_ value: Int?, default standard: Int) throws(ControlError) -> Int {
+    func limit(_ value: Int?, default standard: Int) throws(ControlError) -> Int {
         guard let value else { return standard }
         guard (1...Limits.pageSizeCeiling).contains(value) else {
             throw ControlError(.badRequest, "the field “limit” must be 1 to \(Limits.pageSizeCeiling), not \(value)")
@@ -193,11 +201,11 @@ struct Operations: Sendable {
     }
 
     /// A line in the log beside the entry in the audit log: which kind of change, not about whom.
-    private func note(_ name: ControlOperationName, _ peer: PeerCredentials) {
+    func note(_ name: ControlOperationName, _ peer: PeerCredentials) {
         logger.notice("an operator changed something", metadata: ["operation": "\(name.path)", "uid": "\(peer.uid)"])
     }
 
-    private func actor(
+    func actor(
         _ peer: PeerCredentials, _ name: ControlOperationName, _ subject: String, _ reason: String? = nil
     ) throws(ControlError) -> Actor {
         if let reason, reason.count > Limits.reasonCharacters {

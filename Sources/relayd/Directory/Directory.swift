@@ -65,9 +65,13 @@ package final class Directory: Sendable {
 
     // MARK: Steps that the other files share
 
-    func perform(_ command: Command, actor: Actor? = nil) async throws(DirectoryError) -> Outcome {
+    /// - Parameter telling: connections hear of it, too.
+    func perform(_ command: Command, actor: Actor? = nil, telling: Bool = false) async throws(DirectoryError) -> Outcome {
         let outcome: Outcome
-        do throws(WriterError) { outcome = try await writer.perform(command, actor: actor) } catch { throw DirectoryError(error) }
+        do throws(WriterError) {
+            outcome = try await writer.perform(command, actor: actor, for: telling ? revocations : nil)
+        } catch { throw DirectoryError(error) }
+        if case .contactConflict(let contact) = outcome { throw .contactConflict(contact) }
         if case .rejected(let rejection) = outcome { throw .rejected(rejection) }
         return outcome
     }

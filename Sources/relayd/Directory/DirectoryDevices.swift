@@ -12,7 +12,8 @@ extension Directory {
             throw .signatureInvalid
         }
         let outcome = try await perform(
-            .enrolDevice(EnrolDevice(inviteHash: code.hash, deviceName: deviceName, keys: keys, devicesPerUser: settings.devicesPerUser)))
+            .enrolDevice(EnrolDevice(inviteHash: code.hash, deviceName: deviceName, keys: keys, devicesPerUser: settings.devicesPerUser)),
+            telling: true)
         guard case .enrolled(let enrolled) = outcome else { throw .storeFailed }
         activate(enrolled.device, of: enrolled.user)
         return enrolled

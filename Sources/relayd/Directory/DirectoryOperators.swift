@@ -62,7 +62,7 @@ extension Directory {
         let user = try await find(name)
         let removal = try await removal(of: user)
         let devices = try await readers.look { try $0.devices(of: user.id).map(\.id) }
-        _ = try await perform(.removeUser(user.id), actor: actor)
+        _ = try await perform(.removeUser(user.id), actor: actor, telling: true)
         deactivate(devices)
         forget(user.id)
         finishRemoval(of: user.id)
@@ -116,7 +116,7 @@ extension Directory {
     /// The device's tokens and connections are dead when this returns.
     package func revokeDevice(_ id: DeviceID, actor: Actor) async throws(DirectoryError) -> DeviceDetails {
         let details = try await device(id)
-        _ = try await perform(.revokeDevice(id), actor: actor)
+        _ = try await perform(.revokeDevice(id), actor: actor, telling: true)
         deactivate([id])
         return details
     }

@@ -17,6 +17,8 @@ package enum DirectoryError: Error, Sendable {
     /// A field is ill-formed; the text says which and how.
     case invalid(String)
     case rejected(Rejection)
+    /// Another device of the user decided otherwise meanwhile: how it is now.
+    case contactConflict(ContactRow)
     case unauthorized
     case tokenExpired
     case deviceRevoked

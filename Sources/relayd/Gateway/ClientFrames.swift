@@ -73,6 +73,7 @@ enum ClientRequest {
     case ping(request: UInt64)
     case changeGroup(request: UInt64, CheckedGroupChange)
     case delete(request: UInt64, CheckedDelete)
+    case contactsSeen(version: UInt64)
     /// One request is wrong; the connection goes on.
     case invalid(request: UInt64, WireFailure)
     /// The frame is no frame of the schema: nothing that follows can be trusted.
@@ -113,6 +114,7 @@ enum ClientRequest {
             case .groupChange(let change):
                 self = .changeGroup(request: request, try CheckedGroupChange(change, maxBodyBytes: maxBodyBytes))
             case .delete(let delete): self = .delete(request: request, try CheckedDelete(delete))
+            case .contactsSeen(let seen): self = .contactsSeen(version: try Checked.sequence(seen.version, "version"))
             case nil: throw WireFailure(.unknownKind, "the frame has no kind that this relay knows")
             }
         } catch {

@@ -13,6 +13,8 @@ struct ConnectRequest: Sendable {
     var cursor: UInt64
     /// The device has all receipts up to this version.
     var receipts: UInt64
+    /// The device has all changes of contacts up to this version.
+    var contacts: UInt64
     var encoding: WireEncoding
     /// True when the client offered subprotocols, so that the answer must name the chosen one.
     var namesSubprotocol: Bool
@@ -29,6 +31,7 @@ struct ConnectRequest: Sendable {
         let query = QueryParameters(uri)
         cursor = try query.number("cursor") ?? 0
         receipts = try query.number("receipts") ?? 0
+        contacts = try query.number("contacts") ?? 0
         let offered = header("sec-websocket-protocol")
         namesSubprotocol = !offered.isEmpty
         if offered.isEmpty {

@@ -91,6 +91,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         environment.sweep(of: context.eventLoop).add(self)
         stream = environment.sending.connect(
             request.principal, cursor: request.cursor, receiptsVersion: request.receipts, sink: self, on: context.eventLoop)
+        stream?.contactsSeen(request.contacts)
         // Between the check of the token and this line the device may have been revoked, without a stream that could be told.
         if let refusal = environment.directory.refusal(of: principal.device) { end(WireFailure(refusal).code) }
     }
@@ -190,6 +191,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
             if let refusal = allowance?.refusal(of: delete.clientMessageID) { return refuse(request, refusal) }
             stream.delete(
                 request: request, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs, forEveryone: delete.forEveryone)
+        case .contactsSeen(let version): stream.contactsSeen(version)
         case .invalid(let request, let failure): write(ServerFrames.error(request, failure))
         case .unreadable(let failure):
             write(ServerFrames.error(0, failure))
@@ -240,6 +242,10 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         case .json: write(ServerFrames.receipts(receipts))
         }
     }
+
+    func push(_ contacts: [ContactRow]) { write(ServerFrames.contacts(contacts)) }
+
+    func push(_ change: KeyChange) { write(ServerFrames.keyChange(change)) }
 
     func caughtUp(_ mailboxSeq: UInt64) {
         switch encoding {

@@ -83,6 +83,7 @@ enum ServerFrames {
         wire.clientMessageID = stored.clientMessageID
         wire.body = data(stored.body)
         if let key = stored.keys.key(for: device) { wire.key = data(key) }
+        wire.keyVersion = stored.keys.version(for: device)
         switch stored.extra {
         case nil: break
         case .group(let event):
@@ -105,6 +106,66 @@ enum ServerFrames {
         wire.deliveredSeq = row.deliveredSeq
         wire.readSeq = row.readSeq
         wire.version = row.version
+        return wire
+    }
+
+    static func contacts(_ rows: [ContactRow]) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.contacts.contacts = rows.map(contact)
+        return frame
+    }
+
+    static func contact(_ row: ContactRow) -> Relay_V1_Contact {
+        var wire = Relay_V1_Contact()
+        wire.userID = row.peer.rawValue
+        wire.state = .init(rawValue: Int(row.state.rawValue)) ?? .contactNone
+        wire.category = row.category
+        wire.version = row.version
+        return wire
+    }
+
+    static func keyChange(_ change: KeyChange) -> Relay_V1_ServerFrame {
+        var frame = Relay_V1_ServerFrame()
+        frame.keyChange.userID = change.user.rawValue
+        frame.keyChange.device = device(change.bundle)
+        frame.keyChange.changed = change.kinds.map { .init(rawValue: Int($0.rawValue)) ?? .unspecified }
+        frame.keyChange.formerUntilMs = change.formerUntil?.milliseconds ?? 0
+        frame.keyChange.version = change.version
+        return frame
+    }
+
+    /// With the prekeys that the bundle has.
+    static func device(_ bundle: DeviceBundle) -> Relay_V1_Device {
+        var wire = Relay_V1_Device()
+        wire.deviceID = bundle.device.rawValue
+        wire.name = bundle.name
+        wire.revoked = bundle.revoked
+        wire.keys = keys(bundle.keys, agreementVersion: bundle.agreementVersion)
+        if let prekey = bundle.signedPrekey { wire.keys.signedPrekey = signedPrekey(prekey) }
+        if let prekey = bundle.lastResortPrekey { wire.keys.lastResortPrekey = signedPrekey(prekey) }
+        if let prekey = bundle.oneTimePrekey {
+            var oneTime = Relay_V1_OneTimePrekey()
+            oneTime.id = prekey.id
+            oneTime.key = Data(prekey.key)
+            wire.keys.oneTimePrekeys = [oneTime]
+        }
+        return wire
+    }
+
+    static func keys(_ keys: DeviceKeySet, agreementVersion: UInt32) -> Relay_V1_DeviceKeys {
+        var wire = Relay_V1_DeviceKeys()
+        wire.identityKey = Data(keys.identityKey)
+        wire.agreementKey = Data(keys.agreementKey)
+        wire.agreementSignature = Data(keys.agreementSignature)
+        wire.agreementVersion = agreementVersion
+        return wire
+    }
+
+    private static func signedPrekey(_ key: SignedKey) -> Relay_V1_SignedPrekey {
+        var wire = Relay_V1_SignedPrekey()
+        wire.id = key.id
+        wire.key = Data(key.key)
+        wire.signature = Data(key.signature)
         return wire
     }
 

@@ -11,6 +11,8 @@ struct WireFailure: Error {
     var retryAfter: Duration?
     var devices: [DeviceSetDifference] = []
     var highestClientMessageID: UInt64 = 0
+    /// With `contact_conflict`.
+    var contact: ContactRow?
     /// For `method_not_allowed`: the methods that the path has.
     var allow: String?
 
@@ -34,9 +36,11 @@ struct WireFailure: Error {
             wire.userID = difference.user.rawValue
             wire.missing = difference.missing.map(\.rawValue)
             wire.extra = difference.extra.map(\.rawValue)
+            wire.stale = difference.stale.map(\.rawValue)
             return wire
         }
         error.highestClientMessageID = highestClientMessageID
+        if let contact { error.contact = ServerFrames.contact(contact) }
         return error
     }
 
@@ -66,11 +70,26 @@ extension WireFailure {
         case .inviteRevoked: self.init(.inviteInvalid, "the invite was revoked")
         case .chatUnknown: self.init(.chatUnknown, "no such chat, or you are not in it")
         case .chatWithSelf: self.init(.chatWithSelf, "a chat needs another user")
+        case .contactWithSelf: self = .malformed("a contact is another user")
+        case .contact(.noRequest): self.init(.requestUnknown, "there is no request of theirs")
+        case .contact(.alreadyAccepted): self.init(.alreadyContact, "you have accepted them already")
+        case .contact(.youBlock), .notContact(.blockedByMe, _): self.init(.youBlock, "you block this user")
+        case .contact(.theyBlock), .notContact(.blockedByThem, _), .notContact(.blockedByBoth, _):
+            self.init(.blocked, "this user blocks you")
+        case .notContact: self.init(.notContact, "you are not this user's contact")
+        case .notContacts(let users):
+            self.init(.notContact, "not your contacts: user \(users.prefix(10).map(\.description).joined(separator: ", "))")
+        case .memberBlocked: self.init(.memberBlocked, "somebody who is named and somebody in the group block one another")
+        case .contactLimitReached(let limit): self.init(.contactLimit, "a user has at most \(limit) contacts")
+        case .contactRequestsFull: self.init(.contactLimit, "this user has too many requests that are not answered")
         case .userSuspended: self = .suspended
         case .recipientGone: self.init(.recipientGone, "the other user of the chat is gone")
         case .deviceSetMismatch(let devices):
             self.init(.deviceSetMismatch, "the wrapped keys do not fit the members' devices")
             self.devices = devices
+        case .prekeyIDUsed(let highest): self.init(.prekeyIDUsed, "ids of prekeys rise, and this device's are up to \(highest)")
+        case .prekeyLimitReached(let limit): self.init(.prekeyLimit, "a device has at most \(limit) one-time prekeys here")
+        case .keyChangesTooOften: self.init(.rateLimited, "the device changes its keys too often")
         case .clientMessageIDUsed(let highest):
             self.init(.clientMessageIDUsed, "this device used the client message id before")
             highestClientMessageID = highest
@@ -100,6 +119,9 @@ extension WireFailure {
         case .userSuspended: self = .suspended
         case .signatureInvalid: self.init(.signatureInvalid, "the signature does not fit")
         case .challengeExpired: self.init(.challengeExpired, "the challenge is unknown, used or too old")
+        case .contactConflict(let contact):
+            self.init(.contactConflict, "another device of yours decided otherwise meanwhile")
+            self.contact = contact
         case .overloaded: self = .overloaded
         case .stopping: self = .stopping
         case .storeFailed: self = .storeFailed

@@ -19,6 +19,7 @@ struct Configuration: Sendable, Equatable {
     var pushMembers = Limits.chatMembers
     var inviteHours = Int(Limits.inviteLifetime.components.seconds / 3600)
     var tokenMinutes = Int(Limits.tokenLifetime.components.seconds / 60)
+    var contacts = ContactPolicy()
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto

@@ -71,6 +71,27 @@ struct ConfigurationOption: Sendable {
         .group("view_group", \.viewGroup, ["Its members may look, not change."]),
         .path("store", "path", \.storePath, ["The database. Its directory must be relayd's own."], atMost: 4000),
         .number("store", "readers", \.storeReaders, 1...16, ["Threads that read the database; one more writes."]),
+        .flag(
+            "contacts", "everyone", \.contacts.everyone,
+            [
+                "Everybody may write to everybody without asking, until somebody blocks somebody: for a family or a company.",
+                "Otherwise a user asks another one first, and messages pass when that one has accepted.",
+            ]),
+        .flag(
+            "contacts", "tell_blocked", \.contacts.tellsBlocked,
+            ["A user is told that another one blocks them. Otherwise they see what somebody sees who gets no answer."]),
+        ConfigurationOption(
+            section: "contacts", key: "on_block", allowed: "\"leave\" or \"stay-hidden\"", reloadable: true,
+            documentation: [
+                "What a block means for groups that both are in. leave: who blocks leaves them. stay-hidden: both stay, and clients hide",
+                "from one what the other writes.",
+            ],
+            read: { .text($0.contacts.leavesGroups ? "leave" : "stay-hidden") },
+            write: { configuration, value in
+                guard case .text(let text) = value, ["leave", "stay-hidden"].contains(text) else { return false }
+                configuration.contacts.leavesGroups = text == "leave"
+                return true
+            }),
         .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
@@ -148,6 +169,20 @@ struct ConfigurationOption: Sendable {
     ]
 
     // MARK: Kinds of options
+
+    /// True or false, applied by a reload.
+    private static func flag(
+        _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Bool> & Sendable, _ documentation: [String]
+    ) -> ConfigurationOption {
+        ConfigurationOption(
+            section: section, key: key, allowed: "true or false", reloadable: true, documentation: documentation,
+            read: { .flag($0[keyPath: path]) },
+            write: { configuration, value in
+                guard case .flag(let flag) = value else { return false }
+                configuration[keyPath: path] = flag
+                return true
+            })
+    }
 
     private static func number(
         _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,

@@ -54,13 +54,16 @@ struct Daemon {
         store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
+        let alerts = RecentAlerts(clock: SystemMonotonicClock(), logger: Logger(label: "alerts"))
         let sending = MessageSending(
-            writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers)
+            writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
+            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) })
         let directory: Directory
         do {
             directory = try await Directory(
                 writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: directorySettings,
                 revocations: sending)
+            try await directory.apply(configuration.contacts)
         } catch {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return 1
@@ -74,7 +77,7 @@ struct Daemon {
             store: store, directory: directory, sending: sending, clock: clock, group: group, logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors), directory: directory, sending: sending,
+            settings: gatewaySettings(descriptors: descriptors, alerts), directory: directory, sending: sending,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
@@ -82,6 +85,8 @@ struct Daemon {
             apply: { [level] configuration in
                 level.current = configuration.logLevel
                 gateway.apply(configuration.rates)
+                // A store that refuses has ended the process, or is ending it.
+                Task { try? await directory.apply(configuration.contacts) }
             }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
@@ -115,7 +120,7 @@ struct Daemon {
     }
 
     /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
-    private func gatewaySettings(descriptors: Int) -> GatewaySettings {
+    private func gatewaySettings(descriptors: Int, _ alerts: RecentAlerts) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
@@ -124,7 +129,7 @@ struct Daemon {
         settings.maxBodyBytes = configuration.messageBytes
         settings.devicesPerUser = configuration.devicesPerUser
         settings.rates = configuration.rates
-        settings.alerts = RecentAlerts(clock: settings.monotonicClock, logger: Logger(label: "alerts"))
+        settings.alerts = alerts
         return settings
     }
 

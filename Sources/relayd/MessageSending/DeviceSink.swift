@@ -9,6 +9,10 @@ package protocol DeviceSink: AnyObject {
     /// Called once per batch, with the user's keys; the sink picks the device's own.
     func push(_ envelopes: ArraySlice<StoredEnvelope>)
     func push(_ receipts: [ReceiptRow])
+    /// The user's contacts that changed.
+    func push(_ contacts: [ContactRow])
+    /// A device of a contact, or another one of the user's own, has other keys.
+    func push(_ change: KeyChange)
     /// Chats in which there is something to fetch.
     func announce(_ positions: [ChatPosition])
     func caughtUp(_ mailboxSeq: UInt64)

@@ -16,6 +16,8 @@ package final class DeviceStream {
     /// What waits for the next flush.
     private var outgoing: [StoredEnvelope] = []
     private var outgoingReceipts: [ReceiptRow] = []
+    private var outgoingContacts: [ContactRow] = []
+    private var outgoingKeys: [KeyChange] = []
     private var announced: [ChatPosition] = []
     private var caughtUp: UInt64?
     /// In which of the hub's queues this stream waits to be flushed.
@@ -34,6 +36,7 @@ package final class DeviceStream {
     private var storedCursor: UInt64 = 0
     /// Own messages that the cursor passed over since it was stored.
     private var ownPassed = 0
+    private var contactsVersion: UInt64 = 0
     /// Listed with the hub for the next gathering.
     var acknowledging = false
 
@@ -89,6 +92,9 @@ package final class DeviceStream {
 
     /// Moves the user's read watermark.
     package func read(request: UInt64, chat: ChatID, chatSeq: UInt64) { submit(.read(principal.user, chat, chatSeq: chatSeq), request) }
+
+    /// The device says that it has stored all changes of contacts up to this version.
+    package func contactsSeen(_ version: UInt64) { contactsVersion = max(contactsVersion, version) }
 
     private func submit(_ command: Command, _ request: UInt64) {
         guard open else { return }
@@ -153,6 +159,8 @@ package final class DeviceStream {
 
     func answer(_ request: UInt64, _ answer: SendAnswer) {
         sendsInFlight -= 1
+        // Its own copy of the contacts should have stopped it.
+        if case .rejected(.notContact(let state, let version)) = answer, state.isBlocked, version <= contactsVersion { hub.blockedSender(principal) }
         if request != 0 { sink.answer(request, answer) }
         if readingPaused, sendsInFlight <= resumesAt {
             readingPaused = false
@@ -209,6 +217,10 @@ package final class DeviceStream {
         }
     }
 
+    func contact(_ row: ContactRow) { outgoingContacts.append(row) }
+
+    func keyChange(_ change: KeyChange) { outgoingKeys.append(change) }
+
     /// There is something new in a chat that is fetched, not pushed. Of several only the newest is told.
     func announce(_ position: ChatPosition) {
         if let index = announced.firstIndex(where: { $0.chat == position.chat }) {
@@ -262,6 +274,14 @@ package final class DeviceStream {
         if !outgoingReceipts.isEmpty {
             sink.push(outgoingReceipts)
             outgoingReceipts = []
+        }
+        if !outgoingContacts.isEmpty {
+            sink.push(outgoingContacts)
+            outgoingContacts = []
+        }
+        if !outgoingKeys.isEmpty {
+            for change in outgoingKeys { sink.push(change) }
+            outgoingKeys = []
         }
         if let seq = caughtUp, case .live = receiptSync {
             sink.caughtUp(seq)

@@ -103,6 +103,9 @@ final class LoopHub: @unchecked Sendable {
         /// For every member; the hub finds those that are here.
         case publication(Publication)
         case receipt(UserID, ReceiptRow)
+        case contact(UserID, ContactRow)
+        /// For its whole audience; the hub finds those that are here.
+        case keyChange(KeyChange)
     }
 
     /// All events of a batch in one hop; every touched stream is flushed once, those of large groups in their turn.
@@ -121,6 +124,20 @@ final class LoopHub: @unchecked Sendable {
                 each(of: user) {
                     $0.receipt(row)
                     flushNow($0)
+                }
+            case .contact(let user, let row):
+                each(of: user) {
+                    $0.contact(row)
+                    flushNow($0)
+                }
+            case .keyChange(let change):
+                // Up to 5,000 devices: in their turn.
+                for user in change.audience {
+                    each(of: user) {
+                        guard $0.principal.device != change.bundle.device else { return }
+                        $0.keyChange(change)
+                        flushInTurn($0)
+                    }
                 }
             }
         }
@@ -256,6 +273,8 @@ final class LoopHub: @unchecked Sendable {
         letAcknowledgementsRide()
         return try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
     }
+
+    func blockedSender(_ principal: Principal) { receiver.raise(.blockedSender(user: principal.user)) }
 
     func delivered(_ count: Int) { counters.envelopesDelivered.add(count, ordering: .relaxed) }
 

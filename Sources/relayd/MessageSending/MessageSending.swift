@@ -33,11 +33,17 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     private var hubs: [LoopHub] = []
     /// Messages of groups with more members are announced, not pushed.
     package let pushMembers: Int
+    private let onAlert: @Sendable (Alert.Kind) -> Void
 
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
     ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
-    package init(writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers) {
+    ///   - onAlert: called on an event loop or on the writer's thread.
+    package init(
+        writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers,
+        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }
+    ) {
+        self.onAlert = onAlert
         precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
@@ -74,10 +80,13 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
 
     package func isOnline(_ device: DeviceID) -> Bool { online.place(of: device) != nil }
 
-    package func disconnect(_ device: DeviceID, _ reason: StreamEnd) {
-        guard let place = online.place(of: device) else { return }
+    /// - Returns: false when the device had no connection.
+    @discardableResult
+    package func disconnect(_ device: DeviceID, _ reason: StreamEnd) -> Bool {
+        guard let place = online.place(of: device) else { return false }
         let hub = hubs[place.loop]
         loops[place.loop].execute { hub.close(place.connection, reason) }
+        return true
     }
 
     package func disconnectAll(_ reason: StreamEnd) {
@@ -96,6 +105,8 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     package func suspended(_ devices: [DeviceID]) {
         for device in devices { disconnect(device, .suspended) }
     }
+
+    func raise(_ alert: Alert.Kind) { onAlert(alert) }
 
     package var statistics: SendingStatistics {
         SendingStatistics(
@@ -116,6 +127,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         var events: [[LoopHub.Event]] = Array(repeating: [], count: loops.count)
         var accepted = 0
         var refused = 0
+        var alerts: [Alert.Kind] = []
         online.withLoops { loopsOf in
             func distribute(_ publication: Publication) {
                 if publication.audience.count > min(Limits.fanOutMembers, pushMembers) {
@@ -133,6 +145,15 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     }
                     loopsOf(user) { events[$0].append(.envelope(user, envelope)) }
                 }
+            }
+            func tell(_ changes: [ContactChange]) {
+                for change in changes { loopsOf(change.user) { events[$0].append(.contact(change.user, change.row)) } }
+            }
+            func tell(_ change: KeyChange) {
+                // Each loop that somebody of the audience is on, once.
+                var found: UInt64 = 0
+                for user in change.audience { loopsOf(user) { found |= 1 << UInt64($0) } }
+                for loop in events.indices where found & (1 << UInt64(loop)) != 0 { events[loop].append(.keyChange(change)) }
             }
             for entry in batch {
                 func answer(_ answer: SendAnswer) {
@@ -155,16 +176,28 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     for receipt in moved {
                         for user in receipt.audience { loopsOf(user) { events[$0].append(.receipt(user, receipt.row)) } }
                     }
+                case .contact(let contact):
+                    answer(.done)
+                    tell(contact.changes)
+                    contact.publications.forEach(distribute)
+                case .contactsEnded(let changes): tell(changes)
+                case .enrolled(let enrolled): if let change = enrolled.change { tell(change) }
+                case .deviceRevoked(let change): tell(change)
+                case .keysSet(let set):
+                    if let change = set.change { tell(change) }
+                    if let flood = set.flood, let change = set.change { alerts.append(.keyChangeFlood(device: change.bundle.device, changes: flood)) }
+                case .prekeys(let taken): for (device, left) in taken.low { alerts.append(.lowPrekeys(device: device, left: left)) }
                 case .removed(_, _, let publication):
                     if let publication { distribute(publication) }
                 case .rejected(let rejection):
                     refused += 1
                     answer(.rejected(rejection))
-                case .done, .userAdded, .inviteAdded, .enrolled, .chatOpened:
+                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict:
                     continue
                 }
             }
         }
+        for alert in alerts { onAlert(alert) }
         counters.messagesAccepted.add(accepted, ordering: .relaxed)
         counters.requestsRefused.add(refused, ordering: .relaxed)
         for (index, list) in events.enumerated() where !list.isEmpty {

@@ -18,6 +18,11 @@ package enum Command: Codable, Sendable {
     /// From now on the user can neither send nor connect; what is sent to them is kept. A second one changes the reason only.
     case suspendUser(UserID, reason: String?)
     case resumeUser(UserID)
+    /// Takes a stamp more for each group that a block may take the user out of.
+    case contact(ContactCommand)
+    case setContactPolicy(ContactPolicy)
+    case setKeys(SetKeys)
+    case takePrekeys(TakePrekeys)
     /// The new chat's identifier is the command's stamp; an existing chat of the two is found instead.
     case openChat(UserID, UserID)
     case send(Send)
@@ -29,11 +34,16 @@ package enum Command: Codable, Sendable {
     /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
     case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)
+    /// Changes nothing: for an operator's act that leaves no other trace than its entry in the audit log.
+    case auditOnly
 
     /// How many stamps the command takes, its own included.
     package var stamps: UInt64 {
-        if case .acknowledge(let entries) = self { return UInt64(max(1, entries.count)) }
-        return 1
+        switch self {
+        case .acknowledge(let entries): UInt64(max(1, entries.count))
+        case .contact(let command) where command.action == .block: UInt64(1 + Limits.sharedGroupsAtOnce)
+        default: 1
+        }
     }
 }
 
@@ -54,6 +64,25 @@ package struct AddUser: Codable, Sendable {
         self.avatar = avatar
         self.inviteHash = inviteHash
         self.inviteExpires = inviteExpires
+    }
+}
+
+/// What a user, or an operator for them, does about another user.
+package struct ContactCommand: Codable, Sendable {
+    package var user: UserID
+    package var peer: UserID
+    /// Nil only sets the category.
+    package var action: ContactAction?
+    /// Nil: as it was.
+    package var category: String?
+    /// The version of the contact that the decision was based on; nil: whatever it is.
+    package var basedOn: UInt64?
+    package init(user: UserID, peer: UserID, action: ContactAction?, category: String? = nil, basedOn: UInt64? = nil) {
+        self.user = user
+        self.peer = peer
+        self.action = action
+        self.category = category
+        self.basedOn = basedOn
     }
 }
 

@@ -18,7 +18,9 @@ extension SQLiteEngine {
             $0.bind(5, command.noLimits ? 1 : 0)
         }
         let invite = try insertInvite(user: user, hash: command.inviteHash, expires: command.inviteExpires, stamp)
-        users[user] = UserState(id: user, removed: false, devices: [])
+        let state = UserState(id: user, removed: false, devices: [])
+        state.noLimits = command.noLimits
+        users[user] = state
         return .userAdded(user, invite: invite)
     }
 
@@ -89,8 +91,10 @@ extension SQLiteEngine {
         let state = DeviceState(id: device, user: owner, revoked: false, highestClientMessageID: 0, cursor: stamp.rawValue)
         noteChange(of: state)
         devices[device] = state
-        owner.devices.append(device)
-        return .enrolled(try enrolment(of: device, user: owner.id))
+        owner.add(device)
+        var enrolled = try enrolment(of: device, user: owner.id)
+        enrolled.change = try keyChange(of: device, owner, [.enrolled], formerUntil: nil, stamp)
+        return .enrolled(enrolled)
     }
 
     /// The device that an invite was spent on, when the same device asks again because it never got the answer.
@@ -112,26 +116,28 @@ extension SQLiteEngine {
         return Enrolled(user: user, userName: UserName(checked: text), device: device)
     }
 
-    func revokeDevice(_ id: DeviceID) throws -> Outcome {
-        try revoke(try activeDevice(id))
-        return .done
+    func revokeDevice(_ id: DeviceID, _ stamp: Stamp) throws -> Outcome {
+        let device = try activeDevice(id)
+        try revoke(device)
+        return .deviceRevoked(try keyChange(of: id, device.user, [.revoked], formerUntil: nil, stamp))
     }
 
     private func revoke(_ device: DeviceState) throws(SQLiteError) {
         for statement in [statements.revokeDevice, statements.deleteProgress] {
             try statement.run { $0.bind(1, device.id.rawValue) }
         }
+        try deletePrekeys(of: device.id)
         device.revoked = true
-        device.user.devices.removeAll { $0 == device.id }
+        device.user.remove(device.id)
     }
 
-    func removeUser(_ id: UserID) throws -> Outcome {
+    func removeUser(_ id: UserID, _ stamp: Stamp) throws -> Outcome {
         let state = try presentUser(id)
         for device in state.devices { try revoke(try activeDevice(device)) }
         try statements.deleteInvites.run { $0.bind(1, id.rawValue) }
         try statements.clearUser.run { $0.bind(1, id.rawValue) }
         state.removed = true
-        return .done
+        return .contactsEnded(try endContacts(of: id, stamp))
     }
 
     func suspendUser(_ id: UserID, reason: String?, _ stamp: Stamp) throws -> Outcome {

@@ -14,7 +14,7 @@ extension SQLiteEngine {
         guard chat.kind == .group else { throw Rejection.notAGroup }
         let change = try check(command, by: caller, in: chat)
         let after = SQLiteEngine.members(of: chat, after: change)
-        let keys = command.body.readableBytes == 0 && command.keys.isEmpty ? [] : try SQLiteEngine.fit(command.keys, to: after)
+        let keys = command.body.readableBytes == 0 && command.keys.isEmpty ? [] : try fit(command.keys, to: after, at: stamp.time)
         // Who leaves hears of it too.
         let audience = change.leaving.isEmpty && change.joining.isEmpty ? chat.memberIDs : (chat.memberIDs + change.joining.map(\.id)).sorted()
         try apply(change, to: chat, stamp)
@@ -45,6 +45,7 @@ extension SQLiteEngine {
         guard command.users.count < Limits.chatMembers else { throw Rejection.groupFull(limit: Limits.chatMembers) }
         let users = try (command.users + [command.user]).sorted().map { try presentUser($0) }
         for user in users { try checkChatCount(of: user) }
+        if let caller = users.first(where: { $0.id == command.user }) { try checkNewcomers(users, by: caller, members: users.map(\.id)) }
         let chat = try makeChat(.group, users, stamp)
         try setRole(.owner, of: command.user, in: chat)
         let event = GroupEvent(action: .create, users: command.users, role: nil)
@@ -85,6 +86,7 @@ extension SQLiteEngine {
             guard chat.members.count + command.users.count <= Limits.chatMembers else { throw Rejection.groupFull(limit: Limits.chatMembers) }
             change.joining = try command.users.map { try presentUser($0) }
             for user in change.joining { try checkChatCount(of: user) }
+            try checkNewcomers(change.joining, by: caller.user, members: chat.memberIDs + change.joining.map(\.id))
         case .remove:
             try allow(.admin)
             change.leaving = try named()
@@ -174,6 +176,20 @@ extension SQLiteEngine {
         member.version = load.unsigned(2)
     }
 
+    /// Takes a user out of a group without a device of theirs: they are removed, or have blocked somebody who is in it. Nil when they are not in it.
+    func leave(_ id: UserID, _ chat: ChatState, _ stamp: Stamp) throws -> Publication? {
+        guard let member = chat.member(id) else { return nil }
+        var change = GroupChange(leaving: [member], named: [id])
+        addSuccessor(to: &change, in: chat)
+        // A user who is still here sees it in the group's own order, too.
+        let audience = member.user.removed ? chat.memberIDs.filter { $0 != id } : chat.memberIDs
+        try apply(change, to: chat, stamp)
+        let event = NewMessage(
+            user: id, device: nil, clientMessageID: 0, extra: .group(GroupEvent(action: .leave, users: [id], role: nil)), body: ByteBuffer(),
+            keys: [])
+        return try append(event, to: chat, audience: audience, stamp).publication
+    }
+
     // MARK: Removed users
 
     /// One step: out of a group, or messages that nobody can receive any more.
@@ -181,16 +197,8 @@ extension SQLiteEngine {
         let user = try user(id)
         guard user.removed else { throw Rejection.userUnknown }
         if let chat = try first(statements.findGroupOfUser, of: id) {
-            let chat = try self.chat(chat)
-            guard let member = chat.member(id) else { throw Rejection.chatUnknown }
-            var change = GroupChange(leaving: [member], named: [id])
-            addSuccessor(to: &change, in: chat)
-            try apply(change, to: chat, stamp)
-            let event = NewMessage(
-                user: id, device: nil, clientMessageID: 0, extra: .group(GroupEvent(action: .leave, users: [id], role: nil)), body: ByteBuffer(),
-                keys: [])
-            let sent = try append(event, to: chat, audience: chat.memberIDs, stamp)
-            return .removed(rows: 1, remaining: true, sent.publication)
+            guard let publication = try leave(id, try self.chat(chat), stamp) else { throw Rejection.chatUnknown }
+            return .removed(rows: 1, remaining: true, publication)
         }
         if let chat = try first(statements.findDeserted, of: id) {
             return .removed(rows: try expireMessages(of: try self.chat(chat), upTo: .max, limit: limit), remaining: true, nil)

@@ -9,6 +9,7 @@ extension SQLiteEngine {
         let low = try presentUser(min(first, second))
         let high = try presentUser(max(first, second))
         if let known = try findChat(low.id, high.id) { return .chatOpened(known) }
+        guard try passes(low, high) else { throw try refusal(of: first, to: second) }
         for user in [low, high] { try checkChatCount(of: user) }
         return .chatOpened(try makeChat(.direct, [low, high], stamp).id)
     }
@@ -44,6 +45,7 @@ extension SQLiteEngine {
             $0.bind(5, users.count)
         }
         for user in users { try insertMember(user, into: chat, role: .member, stamp) }
+        if kind == .direct { chat.passes = try passes(in: chat.members) }
         chats[chat.id] = chat
         return chat
     }
@@ -71,7 +73,8 @@ extension SQLiteEngine {
         let chat = try chat(command.chat)
         guard chat.kind != .notes, chat.member(command.user) != nil else { throw Rejection.chatUnknown }
         if chat.kind == .direct, chat.members.contains(where: { $0.user.removed }) { throw Rejection.recipientGone }
-        let keys = try SQLiteEngine.fit(command.keys, to: chat.members)
+        if !chat.passes, let peer = chat.memberIDs.first(where: { $0 != command.user }) { throw try refusal(of: command.user, to: peer) }
+        let keys = try fit(command.keys, to: chat.members, at: stamp.time)
         let place = NewMessage(user: command.user, device: device, clientMessageID: command.clientMessageID, body: command.body, keys: keys)
         return .sent(try append(place, to: chat, audience: chat.memberIDs, stamp))
     }
@@ -177,22 +180,25 @@ extension SQLiteEngine {
         }
     }
 
-    /// The keys must be for exactly the active devices of exactly the members.
+    /// The keys must be for exactly the active devices of exactly the members, and wrapped to agreement keys that are valid.
     /// - Returns: the keys in the order of the members.
-    static func fit(_ keys: [MemberKeys], to members: [MemberState]) throws(Rejection) -> [MemberKeys] {
+    func fit(_ keys: [MemberKeys], to members: [MemberState], at now: Timestamp) throws -> [MemberKeys] {
         var index = 0
         for member in members where !member.user.devices.isEmpty {
-            guard index < keys.count, keys[index].user == member.user.id, keys[index].keys.fit(member.user.devices) else {
-                return try compare(keys, with: members)
+            guard index < keys.count, keys[index].user == member.user.id,
+                keys[index].keys.fit(member.user.devices, versions: member.user.agreementVersions)
+            else {
+                return try compare(keys, with: members, at: now)
             }
             index += 1
         }
-        guard index == keys.count else { return try compare(keys, with: members) }
+        guard index == keys.count else { return try compare(keys, with: members, at: now) }
         return keys
     }
 
-    /// Finds out what is wrong, or that only the order was.
-    private static func compare(_ keys: [MemberKeys], with members: [MemberState]) throws(Rejection) -> [MemberKeys] {
+    /// Finds out what is wrong, or that only the order was, or that a key is wrapped to an agreement key in its grace period: those are looked up
+    /// on the disk.
+    private func compare(_ keys: [MemberKeys], with members: [MemberState], at now: Timestamp) throws -> [MemberKeys] {
         var differences: [DeviceSetDifference] = []
         var given = Dictionary(keys.map { ($0.user, $0) }, uniquingKeysWith: { first, _ in first })
         var fitting: [MemberKeys] = []
@@ -200,10 +206,14 @@ extension SQLiteEngine {
             let entry = given.removeValue(forKey: member.user.id)
             let named = Set(entry?.keys.devices ?? [])
             let active = Set(member.user.devices)
-            if named != active {
+            let stale = try member.user.devices.filter { device in
+                guard let version = entry?.keys.version(for: device) else { return false }
+                return try !isValid(agreementVersion: version, of: device, current: member.user.agreementVersion(of: device), at: now)
+            }
+            if named != active || !stale.isEmpty {
                 differences.append(
                     DeviceSetDifference(
-                        user: member.user.id, missing: active.subtracting(named).sorted(), extra: named.subtracting(active).sorted()))
+                        user: member.user.id, missing: active.subtracting(named).sorted(), extra: named.subtracting(active).sorted(), stale: stale))
             } else if let entry, !active.isEmpty {
                 fitting.append(entry)
             }
@@ -211,7 +221,7 @@ extension SQLiteEngine {
         for (user, entry) in given.sorted(by: { $0.key < $1.key }) {
             differences.append(DeviceSetDifference(user: user, missing: [], extra: entry.keys.devices))
         }
-        guard differences.isEmpty else { throw .deviceSetMismatch(differences) }
+        guard differences.isEmpty else { throw Rejection.deviceSetMismatch(differences) }
         return fitting
     }
 }

@@ -8,13 +8,36 @@ final class UserState {
     var removed: Bool
     /// May not send.
     var suspended = false
+    /// Not held to rate limits: a bot, or a load generator.
+    var noLimits = false
     /// Active devices, in the order of their identifiers.
-    var devices: [DeviceID]
+    private(set) var devices: [DeviceID]
+    /// Which agreement key each of them has; 1 is that of the enrolment.
+    private(set) var agreementVersions: [UInt32]
 
-    init(id: UserID, removed: Bool, devices: [DeviceID]) {
+    init(id: UserID, removed: Bool, devices: [(id: DeviceID, agreementVersion: UInt32)]) {
         self.id = id
         self.removed = removed
-        self.devices = devices
+        self.devices = devices.map(\.id)
+        agreementVersions = devices.map(\.agreementVersion)
+    }
+
+    /// A new one: its identifier is above all others.
+    func add(_ device: DeviceID) {
+        devices.append(device)
+        agreementVersions.append(1)
+    }
+
+    func remove(_ device: DeviceID) {
+        guard let index = devices.firstIndex(of: device) else { return }
+        devices.remove(at: index)
+        agreementVersions.remove(at: index)
+    }
+
+    func agreementVersion(of device: DeviceID) -> UInt32 { devices.firstIndex(of: device).map { agreementVersions[$0] } ?? 0 }
+
+    func setAgreementVersion(_ version: UInt32, of device: DeviceID) {
+        if let index = devices.firstIndex(of: device) { agreementVersions[index] = version }
     }
 }
 
@@ -61,6 +84,8 @@ final class ChatState {
     /// The same, as identifiers: shared with every publication.
     private(set) var memberIDs: [UserID]
     var lastSeq: UInt64
+    /// Of a direct chat: its users are contacts and neither blocks the other. A group's messages pass.
+    var passes = true
     private var authors: [UserID?] = []
 
     init(id: ChatID, kind: ChatKind, members: [MemberState], lastSeq: UInt64) {
@@ -138,8 +163,10 @@ extension SQLiteEngine {
         guard try statement.step() else { throw Rejection.userUnknown }
         let removed = statement.integer(0) != 0
         let suspended = statement.integer(1) != 0
+        let noLimits = statement.integer(2) != 0
         let state = UserState(id: id, removed: removed, devices: try activeDevices(of: id))
         state.suspended = suspended
+        state.noLimits = noLimits
         users[id] = state
         return state
     }
@@ -151,12 +178,12 @@ extension SQLiteEngine {
         return state
     }
 
-    private func activeDevices(of user: UserID) throws(SQLiteError) -> [DeviceID] {
+    private func activeDevices(of user: UserID) throws(SQLiteError) -> [(id: DeviceID, agreementVersion: UInt32)] {
         let statement = statements.loadActiveDevices
         defer { statement.reset() }
         statement.bind(1, user.rawValue)
-        var found: [DeviceID] = []
-        while try statement.step() { found.append(DeviceID(statement.unsigned(0))) }
+        var found: [(id: DeviceID, agreementVersion: UInt32)] = []
+        while try statement.step() { found.append((DeviceID(statement.unsigned(0)), UInt32(truncatingIfNeeded: statement.unsigned(1)))) }
         return found
     }
 
@@ -197,6 +224,7 @@ extension SQLiteEngine {
         let kind = ChatKind(rawValue: UInt8(truncatingIfNeeded: statement.integer(0))) ?? .direct
         let lastSeq = statement.unsigned(1)
         let state = ChatState(id: id, kind: kind, members: try members(of: id), lastSeq: lastSeq)
+        if kind == .direct { state.passes = try passes(in: state.members) }
         chats[id] = state
         cachedMembers += max(1, state.members.count)
         return state

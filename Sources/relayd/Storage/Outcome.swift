@@ -6,7 +6,15 @@ package enum Outcome: Sendable {
     case userAdded(UserID, invite: InviteID)
     case inviteAdded(InviteID)
     case enrolled(Enrolled)
+    case deviceRevoked(KeyChange)
+    case keysSet(KeysSet)
+    case prekeys(TakenPrekeys)
     case chatOpened(ChatID)
+    case contact(ContactOutcome)
+    /// Another device decided otherwise meanwhile: how it is now.
+    case contactConflict(ContactRow)
+    /// A removed user's.
+    case contactsEnded([ContactChange])
     case sent(SentOutcome)
     /// It was sent before, or never accepted: a reader finds out.
     case retried(Retry)
@@ -21,6 +29,8 @@ package struct Enrolled: Sendable {
     package var user: UserID
     package var userName: UserName
     package var device: DeviceID
+    /// Nil when the device was there before.
+    package var change: KeyChange?
 }
 
 /// The place that a message, a change of a group or a deletion got.
@@ -66,10 +76,26 @@ package enum Rejection: Error, Sendable, Equatable {
     case inviteLimitReached(limit: Int)
     case chatUnknown
     case chatWithSelf
+    case contactWithSelf
+    case contact(ContactRefusal)
+    case contactLimitReached(limit: Int)
+    /// The other user has too many requests that are not answered.
+    case contactRequestsFull
+    /// Messages do not pass between the two; what the sender is told of it, since which version.
+    case notContact(ContactState, version: UInt64)
+    /// Whoever brings users into a group must be their contact.
+    case notContacts([UserID])
+    /// Somebody in the group blocks, or is blocked by, somebody who is to come.
+    case memberBlocked
     /// The other user of the chat no longer exists.
     case recipientGone
     /// The wrapped keys do not fit the members' active devices.
     case deviceSetMismatch([DeviceSetDifference])
+    /// A prekey of this id is not new; the highest one that the device ever uploaded.
+    case prekeyIDUsed(highest: UInt64)
+    case prekeyLimitReached(limit: Int)
+    /// The device changes its keys too often; from then on it may again.
+    case keyChangesTooOften(until: Timestamp)
     /// The device used this number before, for another message or one that is gone.
     case clientMessageIDUsed(highest: UInt64)
     /// A watermark or a deletion beyond the end of the chat or mailbox.
@@ -92,6 +118,25 @@ package struct DeviceSetDifference: Sendable, Equatable {
     package var user: UserID
     package var missing: [DeviceID]
     package var extra: [DeviceID]
+    /// The key was wrapped to an agreement key that is no longer valid.
+    package var stale: [DeviceID] = []
+}
+
+/// What became of an action on a contact.
+package struct ContactOutcome: Sendable {
+    /// How the user has it now.
+    package var contact: ContactRow
+    /// Whom it changed for: the user, and the other one unless they are not told.
+    package var changes: [ContactChange]
+    /// Groups that the user was taken out of.
+    package var publications: [Publication]
+    /// There are more such groups: the same command again takes the user out of them.
+    package var remaining = false
+}
+
+package struct ContactChange: Sendable {
+    package var user: UserID
+    package var row: ContactRow
 }
 
 /// A receipt that moved, and who is told.

@@ -2,7 +2,8 @@ import NIOCore
 import RelayModel
 
 /// The wrapped keys of one user's devices in one byte string, as a mailbox row holds them:
-/// for each device its identifier (8 bytes, big-endian), the key's length (2 bytes, big-endian) and the key.
+/// for each device its identifier (8 bytes, big-endian), the key's length (2 bytes, big-endian) and the key. When the length's highest bit is set,
+/// the version of the agreement key that it was wrapped to (4 bytes, big-endian) stands before the key.
 package struct PackedKeys: Sendable, Codable, Equatable {
     package private(set) var bytes: ByteBuffer
 
@@ -11,50 +12,85 @@ package struct PackedKeys: Sendable, Codable, Equatable {
     /// Bytes that a `PackedKeys` made before.
     package init(stored bytes: ByteBuffer) { self.bytes = bytes }
 
-    package mutating func append(_ device: DeviceID, key: some Collection<UInt8>) {
-        precondition(key.count <= Int(UInt16.max))
-        bytes.writeInteger(device.rawValue)
-        bytes.writeInteger(UInt16(key.count))
+    private static let versioned: UInt16 = 0x8000
+
+    /// - Parameter version: 0 for none.
+    package mutating func append(_ device: DeviceID, key: some Collection<UInt8>, version: UInt32 = 0) {
+        PackedKeys.writeHead(device, keyBytes: key.count, version, into: &bytes)
         bytes.writeBytes(key)
+    }
+
+    private static func writeHead(_ device: DeviceID, keyBytes: Int, _ version: UInt32, into bytes: inout ByteBuffer) {
+        precondition(keyBytes < Int(versioned))
+        if version == 0 {
+            bytes.writeMultipleIntegers(device.rawValue, UInt16(keyBytes))
+        } else {
+            bytes.writeMultipleIntegers(device.rawValue, UInt16(keyBytes) | versioned, version)
+        }
     }
 
     /// Appends one device's key to bytes that become a ``PackedKeys`` later, several users' in one buffer.
-    package static func write(_ device: DeviceID, key: UnsafeRawBufferPointer, into bytes: inout ByteBuffer) {
-        precondition(key.count <= Int(UInt16.max))
-        bytes.writeMultipleIntegers(device.rawValue, UInt16(key.count))
+    package static func write(_ device: DeviceID, key: UnsafeRawBufferPointer, version: UInt32, into bytes: inout ByteBuffer) {
+        writeHead(device, keyBytes: key.count, version, into: &bytes)
         bytes.writeBytes(key)
     }
 
-    /// The key for one device; nil when there is none.
-    package func key(for device: DeviceID) -> ByteBuffer? {
+    /// Where one device's key is.
+    private struct Entry {
+        var device: UInt64
+        /// 0: none was named.
+        var version: UInt32
+        var start: Int
+        var length: Int
+        /// Where the next entry begins.
+        var end: Int { start + length }
+    }
+
+    /// Nil at the end. Does not allocate.
+    @inline(__always)
+    private func entry(at index: Int) -> Entry? {
+        guard let device = bytes.getInteger(at: index, as: UInt64.self), let length = bytes.getInteger(at: index + 8, as: UInt16.self) else {
+            return nil
+        }
+        guard length & PackedKeys.versioned != 0 else { return Entry(device: device, version: 0, start: index + 10, length: Int(length)) }
+        let version = bytes.getInteger(at: index + 10, as: UInt32.self) ?? 0
+        return Entry(device: device, version: version, start: index + 14, length: Int(length & ~PackedKeys.versioned))
+    }
+
+    private func entry(for device: DeviceID) -> Entry? {
         var index = bytes.readerIndex
-        while let id = bytes.getInteger(at: index, as: UInt64.self), let length = bytes.getInteger(at: index + 8, as: UInt16.self) {
-            if id == device.rawValue { return bytes.getSlice(at: index + 10, length: Int(length)) }
-            index += 10 + Int(length)
+        while let entry = entry(at: index) {
+            if entry.device == device.rawValue { return entry }
+            index = entry.end
         }
         return nil
     }
 
+    /// The key for one device; nil when there is none.
+    package func key(for device: DeviceID) -> ByteBuffer? { entry(for: device).flatMap { bytes.getSlice(at: $0.start, length: $0.length) } }
+
+    /// The version of the agreement key that a device's key was wrapped to; 0 when none was named, or there is no key.
+    package func version(for device: DeviceID) -> UInt32 { entry(for: device)?.version ?? 0 }
+
     package var devices: [DeviceID] {
         var found: [DeviceID] = []
         var index = bytes.readerIndex
-        while let id = bytes.getInteger(at: index, as: UInt64.self), let length = bytes.getInteger(at: index + 8, as: UInt16.self) {
-            found.append(DeviceID(id))
-            index += 10 + Int(length)
+        while let entry = entry(at: index) {
+            found.append(DeviceID(entry.device))
+            index = entry.end
         }
         return found
     }
-}
 
-extension PackedKeys {
-    /// True when the keys are for exactly these devices, in this order. Does not allocate.
-    func fit(_ devices: [DeviceID]) -> Bool {
+    /// True when the keys are for exactly these devices, in this order, and wrapped to these versions of their agreement keys or to none that was
+    /// named. Does not allocate.
+    func fit(_ devices: [DeviceID], versions: [UInt32]) -> Bool {
         var index = bytes.readerIndex
-        for device in devices {
-            guard let id = bytes.getInteger(at: index, as: UInt64.self), id == device.rawValue,
-                let length = bytes.getInteger(at: index + 8, as: UInt16.self)
-            else { return false }
-            index += 10 + Int(length)
+        for (number, device) in devices.enumerated() {
+            guard let entry = entry(at: index), entry.device == device.rawValue, entry.version == 0 || entry.version == versions[number] else {
+                return false
+            }
+            index = entry.end
         }
         return index == bytes.writerIndex
     }

@@ -46,14 +46,14 @@ extension Reader {
     private static let deviceColumns =
         """
         SELECT d.device_id, d.user_id, d.name, d.identity_key, d.agreement_key, d.agreement_signature, coalesce(c.mailbox_seq, 0),
-            d.revoked FROM devices d LEFT JOIN progress c USING (device_id) WHERE TRUE
+            d.revoked, d.agreement_version FROM devices d LEFT JOIN progress c USING (device_id) WHERE TRUE
         """
 
     private static func device(_ row: Statement) -> DeviceRow {
         DeviceRow(
             id: DeviceID(row.unsigned(0)), user: UserID(row.unsigned(1)), name: row.text(2) ?? "",
-            keys: DeviceKeySet(identityKey: row.bytes(3), agreementKey: row.bytes(4), agreementSignature: row.bytes(5)), cursor: row.unsigned(6),
-            revoked: row.integer(7) != 0)
+            keys: DeviceKeySet(identityKey: row.bytes(3), agreementKey: row.bytes(4), agreementSignature: row.bytes(5)),
+            agreementVersion: UInt32(truncatingIfNeeded: row.unsigned(8)), cursor: row.unsigned(6), revoked: row.integer(7) != 0)
     }
 
     /// Up to where a device has its user's mailbox; 0 for an unknown one.
@@ -127,11 +127,6 @@ extension Reader {
 
     /// Newest first.
     package func audit(limit: Int) throws -> [AuditRow] {
-        try rows("SELECT stamp, uid, operation, subject, reason FROM audit ORDER BY stamp DESC LIMIT ?", bind: { $0.bind(1, limit) }) {
-            AuditRow(
-                at: Stamp(rawValue: $0.unsigned(0)).time,
-                actor: Actor(
-                    uid: UInt32(truncatingIfNeeded: $0.integer(1)), operation: $0.text(2) ?? "", subject: $0.text(3) ?? "", reason: $0.text(4)))
-        }
+        try rows("SELECT stamp, uid, operation, subject, reason FROM audit ORDER BY stamp DESC LIMIT ?", bind: { $0.bind(1, limit) }, Reader.auditRow)
     }
 }

@@ -101,6 +101,8 @@ package struct DeviceRow: Sendable {
     package var user: UserID
     package var name: String
     package var keys: DeviceKeySet
+    /// Which of the device's agreement keys it is; the first is 1.
+    package var agreementVersion: UInt32
     /// The device's place in the mailbox.
     package var cursor: UInt64
     /// A revoked device keeps its public keys, not its name: what it sent before can still be checked by those who receive it later.
@@ -116,6 +118,31 @@ package struct InviteRow: Sendable {
     package var expires: Timestamp
     package var state: State
     package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
+}
+
+/// How a user stands to another one, as they are told it.
+package struct ContactRow: Sendable, Equatable {
+    package var peer: UserID
+    package var state: ContactState
+    package var category: String
+    package var version: UInt64
+    package init(peer: UserID, state: ContactState, category: String, version: UInt64) {
+        self.peer = peer
+        self.state = state
+        self.category = category
+        self.version = version
+    }
+}
+
+/// A page of what changed in a user's contacts.
+package struct ContactsPage: Sendable {
+    /// In the order of their versions.
+    package var rows: [ContactRow]
+    /// Only what changed since the version that was asked for.
+    package var isDelta: Bool
+    /// Where the next page begins; 0 at the end.
+    package var next: UInt64
+    package var version: UInt64
 }
 
 package struct AuditRow: Sendable {

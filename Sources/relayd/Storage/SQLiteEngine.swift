@@ -9,6 +9,7 @@ import RelaySQLite
 package final class SQLiteEngine: Engine, @unchecked Sendable {
     let database: Database
     let statements: Statements
+    let keyStatements: KeyStatements
     private(set) package var lastStamp: Stamp
     /// No stamp at or above this one was handed out when the last commit was made.
     private var storedStamp: Stamp
@@ -25,13 +26,16 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     var changedDevices: [DeviceState] = []
     var changedReceipts: [(chat: ChatID, member: MemberState)] = []
     private var userCount: Int
+    var contactPolicy: ContactPolicy
 
     /// Takes over a migrated database.
     init(database: Database) throws(SQLiteError) {
         self.database = database
         statements = try Statements(database)
+        keyStatements = try KeyStatements(database)
         lastStamp = Stamp(rawValue: UInt64(bitPattern: try database.integer("SELECT value FROM meta WHERE key = 'last_stamp'") ?? 0))
         storedStamp = lastStamp
+        contactPolicy = ContactPolicy(bits: try database.integer("SELECT value FROM meta WHERE key = 'contact_policy'") ?? ContactPolicy().bits)
         userCount = Int(try database.integer("SELECT count(*) FROM users WHERE removed = 0") ?? 0)
     }
 
@@ -66,14 +70,18 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .addInvite(let command): return try addInvite(command, stamp)
             case .revokeInvite(let invite): return try revokeInvite(invite)
             case .enrolDevice(let command): return try enrolDevice(command, stamp)
-            case .revokeDevice(let device): return try revokeDevice(device)
+            case .revokeDevice(let device): return try revokeDevice(device, stamp)
             case .removeUser(let user):
-                let outcome = try removeUser(user)
+                let outcome = try removeUser(user, stamp)
                 userCount -= 1
                 return outcome
             case .suspendUser(let user, let reason): return try suspendUser(user, reason: reason, stamp)
             case .resumeUser(let user): return try resumeUser(user)
             case .clearUser(let user, let limit): return try clearUser(user, limit: limit, stamp)
+            case .contact(let command): return try contact(command, stamp)
+            case .setContactPolicy(let policy): return try setContactPolicy(policy)
+            case .setKeys(let command): return try setKeys(command, stamp)
+            case .takePrekeys(let command): return try takePrekeys(command)
             case .openChat(let first, let second): return try openChat(first, second, stamp)
             case .send(let command): return try send(command, stamp)
             case .changeGroup(let command): return try changeGroup(command, stamp)
@@ -81,6 +89,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .expire(let chat, let seq, let limit): return try expire(chat, upTo: seq, limit: limit)
             case .acknowledge(let entries): return try acknowledge(entries, stamp)
             case .read(let user, let chat, let chatSeq): return try read(user, chat, upTo: chatSeq, stamp)
+            case .auditOnly: return .done
             }
         } catch let rejection as Rejection {
             // Rejections are thrown before anything was changed.

@@ -9,6 +9,10 @@ import RelaySQLite
 /// | invites      | invite                | Directory      | invites               | `removeUser`                       |
 /// | devices      | device                | Directory      | devices               | nobody: a revoked one keeps its public keys, for checking what it sent |
 /// | progress     | device                | MessageSending | devices               | `revokeDevice`                     |
+/// | contacts     | user, peer            | Directory      | pairs of users        | `removeUser`, and beyond 1,000 ended ones a user; each pair has a row from either side |
+/// | prekeys      | device, kind, id      | Directory      | devices; 16 former ones of a kind | `revokeDevice`, `removeUser`; `setKeys` those whose grace is over |
+/// | one_time_prekeys | device, id        | Directory      | devices, 100 each     | `takePrekeys` hands each out once; `revokeDevice`, `removeUser` |
+/// | key_progress | device                | Directory      | devices               | `revokeDevice`, `removeUser`       |
 /// | chats        | chat                  | MessageSending | pairs, groups         | retention                          |
 /// | members      | chat, user, joined    | MessageSending | chats × members       | retention                          |
 /// | messages     | message; chat, sequence | MessageSending | messages              | `expire`, `clearUser`; `delete` leaves the row without its content |
@@ -100,11 +104,14 @@ enum Schema {
             DROP TABLE old_messages;
             CREATE UNIQUE INDEX messages_by_chat ON messages (chat_id, seq);
             """),
+        contacts,
+        keys,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.
     static let tables = [
-        "meta": "key", "users": "user_id", "invites": "invite_id", "devices": "device_id", "progress": "device_id",
+        "meta": "key", "users": "user_id", "contacts": "user_id, peer_id", "invites": "invite_id", "devices": "device_id", "progress": "device_id",
+        "prekeys": "device_id, kind, key_id", "one_time_prekeys": "device_id, key_id", "key_progress": "device_id",
         "chats": "chat_id", "members": "chat_id, user_id, joined_seq", "messages": "chat_id, seq", "message_keys": "chat_id, seq, first_user_id",
         "hidden": "user_id, chat_id, seq", "receipts": "chat_id, user_id", "audit": "stamp",
     ]

@@ -51,9 +51,25 @@ struct Statements {
     let writeLastStamp: Statement
     let insertAudit: Statement
 
+    let loadContact: Statement
+    let loadContactVersion: Statement
+    let loadBlocked: Statement
+    let listContacts: Statement
+    let countContacts: Statement
+    let countContactRequests: Statement
+    let findEndedContact: Statement
+    let findSharedGroups: Statement
+    let writeContact: Statement
+    let writeContactEdge: Statement
+    let deleteEndedContacts: Statement
+    let raiseContactsFloor: Statement
+    let deleteContacts: Statement
+    let writeContactPolicy: Statement
+
     init(_ database: Database) throws(SQLiteError) {
-        loadUser = try database.prepare("SELECT removed, suspended FROM users WHERE user_id = ?")
-        loadActiveDevices = try database.prepare("SELECT device_id FROM devices WHERE user_id = ? AND revoked = 0 ORDER BY device_id")
+        loadUser = try database.prepare("SELECT removed, suspended, no_limits FROM users WHERE user_id = ?")
+        loadActiveDevices = try database.prepare(
+            "SELECT device_id, agreement_version FROM devices WHERE user_id = ? AND revoked = 0 ORDER BY device_id")
         loadDevice = try database.prepare(
             """
             SELECT user_id, revoked, coalesce(client_message_id, 0), coalesce(mailbox_seq, 0)
@@ -150,5 +166,42 @@ struct Statements {
         writeLastStamp = try database.prepare(
             "INSERT INTO meta (key, value) VALUES ('last_stamp', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
         insertAudit = try database.prepare("INSERT INTO audit (stamp, uid, operation, subject, reason) VALUES (?, ?, ?, ?, ?)")
+
+        loadContact = try database.prepare(
+            "SELECT relation, blocks, is_blocked, category, decided FROM contacts WHERE user_id = ? AND peer_id = ?")
+        loadContactVersion = try database.prepare("SELECT version FROM contacts WHERE user_id = ? AND peer_id = ?")
+        loadBlocked = try database.prepare("SELECT peer_id FROM contacts WHERE user_id = ? AND (blocks OR is_blocked)")
+        listContacts = try database.prepare("SELECT peer_id FROM contacts WHERE user_id = ?")
+        // Numbers of ContactEdge.Relation: 0 none, 2 is asked, 3 ignores.
+        countContacts = try database.prepare("SELECT count(*) FROM contacts WHERE user_id = ? AND (blocks OR relation NOT IN (0, 2, 3))")
+        countContactRequests = try database.prepare("SELECT count(*) FROM contacts WHERE user_id = ? AND relation IN (2, 3)")
+        findEndedContact = try database.prepare(
+            """
+            SELECT version FROM contacts WHERE user_id = ? AND relation = 0 AND NOT blocks AND NOT is_blocked
+            ORDER BY version DESC LIMIT 1 OFFSET ?
+            """)
+        findSharedGroups = try database.prepare(
+            """
+            SELECT mine.chat_id FROM members mine JOIN members theirs USING (chat_id) JOIN chats USING (chat_id)
+            WHERE mine.user_id = ?1 AND mine.left_seq IS NULL AND theirs.user_id = ?2 AND theirs.left_seq IS NULL AND kind = 1
+            ORDER BY mine.chat_id LIMIT ?3
+            """)
+        writeContact = try database.prepare(
+            """
+            INSERT INTO contacts (user_id, peer_id, relation, blocks, is_blocked, category, decided, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET relation = excluded.relation, blocks = excluded.blocks, is_blocked = excluded.is_blocked,
+                category = excluded.category, decided = excluded.decided, version = excluded.version
+            """)
+        writeContactEdge = try database.prepare(
+            """
+            INSERT INTO contacts (user_id, peer_id, relation, blocks, is_blocked, version) VALUES (?, ?, ?, ?, ?, 0)
+            ON CONFLICT DO UPDATE SET relation = excluded.relation, blocks = excluded.blocks, is_blocked = excluded.is_blocked
+            """)
+        deleteEndedContacts = try database.prepare(
+            "DELETE FROM contacts WHERE user_id = ? AND version <= ? AND relation = 0 AND NOT blocks AND NOT is_blocked")
+        raiseContactsFloor = try database.prepare("UPDATE users SET contacts_floor = max(contacts_floor, ?2) WHERE user_id = ?1")
+        deleteContacts = try database.prepare("DELETE FROM contacts WHERE user_id = ?")
+        writeContactPolicy = try database.prepare(
+            "INSERT INTO meta (key, value) VALUES ('contact_policy', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
     }
 }

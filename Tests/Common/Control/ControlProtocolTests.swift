@@ -25,8 +25,12 @@ import Testing
         #expect(try JSONDecoder().decode(ControlError.self, from: data) == error)
     }
 
+    /// And exports: what they take out is more than a list shows.
     @Test func onlyChangesNeedAnAdministrator() {
-        let changes: Set<ControlOperationName> = [.userAdd, .userRemove, .userSuspend, .userResume, .inviteCreate, .inviteRevoke, .deviceRevoke]
+        let changes: Set<ControlOperationName> = [
+            .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
+            .blockAdd, .blockRemove,
+        ]
         for name in ControlOperationName.allCases { #expect((name.access == .admin) == changes.contains(name), "\(name.path)") }
         #expect(ControlAccess.view < .admin)
     }

@@ -10,6 +10,7 @@ final class ScenarioRun {
     private let script: Script
     private let directory: TemporaryDirectory
     private var limits: [String: Int] = [:]
+    private var policy = ContactPolicy(everyone: true)
     private var relay: RelayProcess?
     private var relayRuns = false
     private var relayWasKilled = false
@@ -113,6 +114,13 @@ final class ScenarioRun {
         case .limit(let key, let value):
             guard relay == nil else { throw SupportFailure("limits come before the users, who start the relay") }
             limits[key] = value
+        case .contactsMustAsk, .blocksKeepGroups, .blocksAreSecret:
+            guard relay == nil else { throw SupportFailure("policies come before the users, who start the relay") }
+            switch sentence {
+            case .contactsMustAsk: policy.everyone = false
+            case .blocksKeepGroups: policy.leavesGroups = false
+            default: policy.tellsBlocked = false
+            }
         case .users(let names):
             if relay == nil { try await startRelay() }
             for name in names { _ = try await running().chatctl.addUser(name) }
@@ -165,6 +173,15 @@ final class ScenarioRun {
             try await performGroup(sentence)
         case .deletes, .failsToDelete, .hasLost, .stillHas, .learns, .learnsDeleted: try await performDeletion(sentence)
 
+        case .decides, .failsToDecide, .seesContact, .seesConflict, .seesNoConflict, .resolves, .mayNotSend, .givesUp, .hides:
+            try await performContact(sentence)
+        case .stopsEnforcing(let name, let sending):
+            let device = try device(name)
+            try await device.close()
+            if sending { device.enforceBlocks(sending: false) } else { device.enforceBlocks(receiving: false) }
+            try device.reopen()
+            try await bringOnline(name)
+
         case .goesOffline(let name):
             try await device(name).goOffline()
             online.remove(name)
@@ -191,6 +208,9 @@ final class ScenarioRun {
             guard status == .exited(0) else { throw SupportFailure("relayd ended with \(status.map(String.init(describing:)) ?? "nothing")") }
             relayRuns = false
         case .relayStarts: try await startRelay()
+        case .relayHasAlerted(let kind):
+            guard let relay, !relayRuns else { throw SupportFailure("the relay must have stopped: its log may still be on its way") }
+            guard relay.standardError.contains("class=\(kind)") else { throw SupportFailure("there is no alert of \(kind)") }
 
         case .operatorRuns(let command, let exit, let text):
             guard let relay else { throw SupportFailure("there is no relay yet") }
@@ -211,6 +231,9 @@ final class ScenarioRun {
         return relay
     }
 
+    /// There is a way from the device to the relay.
+    func isConnected(_ name: DeviceName) -> Bool { relayRuns && online.contains(name) }
+
     func device(_ name: DeviceName) throws -> TestDevice {
         guard let device = devices[name] else { throw SupportFailure("\(name) is not enrolled") }
         return device
@@ -218,7 +241,11 @@ final class ScenarioRun {
 
     private func startRelay() async throws {
         guard !relayRuns else { throw SupportFailure("the relay runs already") }
-        let relay = try self.relay ?? RelayProcess(limits: limits, recording: true)
+        let relay =
+            try self.relay
+            ?? RelayProcess(
+                limits: limits, everyoneIsContact: policy.everyone, recording: true, onBlock: policy.leavesGroups ? "leave" : "stay-hidden",
+                tellsBlocked: policy.tellsBlocked)
         try await relay.start()
         self.relay = relay
         relayRuns = true
@@ -272,7 +299,7 @@ final class ScenarioRun {
 
     /// What was queued is on the relay's disk, when there is a way to it.
     func untilSent(_ name: DeviceName, _ ids: [Int64]) async throws {
-        guard relayRuns, online.contains(name) else { return }
+        guard isConnected(name) else { return }
         try await device(name).session.wait(for: ids, .sent, timeout: Self.patience)
         try await check(ids, name, isNotDead: .sent)
     }

@@ -1,3 +1,6 @@
+import RelayClient
+import RelayModel
+
 /// A scenario: what happens, one sentence a line. `#` begins a comment. The sentences are listed in ``Sentence``.
 struct Script: Sendable {
     struct Line: Sendable {
@@ -47,6 +50,12 @@ struct DeviceName: Hashable, Sendable, CustomStringConvertible {
 enum Sentence: Sendable {
     /// `limit devices_per_user 2`: before the relay starts.
     case limit(String, Int)
+    /// `contacts must ask`: before the relay starts; otherwise everybody is everybody's contact.
+    case contactsMustAsk
+    /// `blocks keep groups`: who blocks stays in the groups that both are in. Before the relay starts, as the next.
+    case blocksKeepGroups
+    /// `blocks are secret`: nobody is told that they are blocked.
+    case blocksAreSecret
     /// `users alice, bob`: the operator adds them; starts the relay.
     case users([String])
     /// `devices alice.phone, bob.phone`: enrolled with fresh invites, and online.
@@ -100,6 +109,28 @@ enum Sentence: Sendable {
     /// `alice.phone learns "hello" is deleted`.
     case learnsDeleted(DeviceName, String)
 
+    /// `alice.phone requests bob`, `accepts`, `ignores`, `blocks`, `unblocks` or `forgets bob`; `requests bob as "work"`, `labels bob "work"`. Returns
+    /// when the relay has done it, or, without a connection, when it is kept.
+    case decides(DeviceName, ContactAction?, String, label: String?)
+    /// `bob.phone fails to accept alice: request_unknown`, and so on: `request`, `ignore`, `block`, `unblock`, `forget`.
+    case failsToDecide(DeviceName, ContactAction, String, code: String)
+    /// `alice.phone sees bob as accepted`: waits until it shows that state, one of ``ContactState``.
+    case seesContact(DeviceName, String, ContactState)
+    /// `alice.phone sees a conflict about bob: wants blockedByMe, relay has accepted`: waits for it.
+    case seesConflict(DeviceName, String, wants: ContactState, relay: ContactState)
+    /// `alice.phone sees no conflict about bob`.
+    case seesNoConflict(DeviceName, String)
+    /// `alice.phone resolves bob as mine`, `as relay`.
+    case resolves(DeviceName, String, ContactResolution)
+    /// `alice.phone may not send "hello" to bob: you_block`: its client refuses, nothing is queued.
+    case mayNotSend(DeviceName, String, to: String, code: String)
+    /// `alice.phone gives up "hello": blocked`: waits until what was queued before is a dead letter.
+    case givesUp(DeviceName, String, code: String)
+    /// `bob.phone hides "hello"`: waits until it has the message, which was never shown.
+    case hides(DeviceName, String)
+    /// `alice.phone stops enforcing blocks when sending`, `when receiving`: the client's own layer is off.
+    case stopsEnforcing(DeviceName, sending: Bool)
+
     /// `bob.phone goes offline`, `comes online`, `restarts`.
     case goesOffline(DeviceName)
     case comesOnline(DeviceName)
@@ -118,6 +149,8 @@ enum Sentence: Sendable {
     case relayIsKilled
     case relayStops
     case relayStarts
+    /// `relay has alerted of blocked_sender`: in its log, once it has stopped.
+    case relayHasAlerted(String)
 
     /// `operator runs "user add carol"`, `operator runs "user add bob" / expects exit 1 and "already exists"`.
     case operatorRuns(String, exit: Int32, text: String?)
@@ -144,6 +177,17 @@ enum Sentence: Sendable {
     init(_ words: inout Words) throws {
         switch try words.next("a sentence") {
         case "limit": self = .limit(try words.next("a key"), try words.number())
+        case "contacts":
+            try words.expect("must", "ask")
+            self = .contactsMustAsk
+        case "blocks":
+            if words.take("keep") {
+                try words.expect("groups")
+                self = .blocksKeepGroups
+            } else {
+                try words.expect("are", "secret")
+                self = .blocksAreSecret
+            }
         case "users": self = .users(try words.list().map { try Words.user($0) })
         case "devices": self = .devices(try words.list().map { try Words.device($0) })
         case "relay": self = try Sentence.relay(&words)
@@ -153,7 +197,7 @@ enum Sentence: Sendable {
     }
 
     private static func relay(_ words: inout Words) throws -> Sentence {
-        switch try words.next("is killed, stops cleanly or starts") {
+        switch try words.next("is killed, stops cleanly, starts or has alerted of") {
         case "is":
             try words.expect("killed")
             return .relayIsKilled
@@ -161,6 +205,9 @@ enum Sentence: Sendable {
             try words.expect("cleanly")
             return .relayStops
         case "starts": return .relayStarts
+        case "has":
+            try words.expect("alerted", "of")
+            return .relayHasAlerted(try words.next("a class of alerts"))
         case let word: throw Words.Unexpected("a relay “is killed”, “stops cleanly” or “starts”, not “\(word)”")
         }
     }
@@ -221,6 +268,35 @@ enum Sentence: Sendable {
         case "adds", "removes", "leaves", "renames", "makes":
             words.putBack(String(verb.dropLast()))
             return .changes(device, try change(&words))
+        case "requests", "accepts", "ignores", "blocks", "unblocks", "forgets":
+            words.putBack(String(verb.dropLast()))
+            let action = try decision(&words)
+            let user = try Words.user(words.next("a user"))
+            return .decides(device, action, user, label: words.take("as") ? try words.quoted() : nil)
+        case "labels":
+            let user = try Words.user(words.next("a user"))
+            return .decides(device, nil, user, label: try words.quoted())
+        case "resolves":
+            let user = try Words.user(words.next("a user"))
+            try words.expect("as")
+            if words.take("mine") { return .resolves(device, user, .mine) }
+            try words.expect("relay")
+            return .resolves(device, user, .relay)
+        case "may":
+            try words.expect("not", "send")
+            let text = try words.quoted()
+            try words.expect("to")
+            return .mayNotSend(device, text, to: try words.userWithColon(), code: try words.next("an error code"))
+        case "gives":
+            try words.expect("up")
+            let text = try words.quoted()
+            return .givesUp(device, text, code: try code(&words))
+        case "hides": return .hides(device, try words.quoted())
+        case "stops":
+            try words.expect("enforcing", "blocks", "when")
+            if words.take("sending") { return .stopsEnforcing(device, sending: true) }
+            try words.expect("receiving")
+            return .stopsEnforcing(device, sending: false)
         case "deletes":
             let text = try words.quoted()
             return .deletes(device, text, forEveryone: try forEveryone(&words))
@@ -249,13 +325,26 @@ enum Sentence: Sendable {
                 return .seesMembers(device, title, try words.list().map { try Words.user($0) })
             }
             if words.take("no") {
+                if words.take("conflict") {
+                    try words.expect("about")
+                    return .seesNoConflict(device, try Words.user(words.next("a user")))
+                }
                 try words.expect("places", "missing")
                 return .seesNothingMissing(device)
             }
+            if words.take("a") {
+                try words.expect("conflict", "about")
+                let user = try words.userWithColon()
+                try words.expect("wants")
+                let wants = try words.next("a state and “,”")
+                guard wants.hasSuffix(",") else { throw Words.Unexpected("a comma is missing behind “\(wants)”") }
+                try words.expect("relay", "has")
+                return .seesConflict(device, user, wants: try contactState(String(wants.dropLast())), relay: try contactState(words.next("a state")))
+            }
             let word = try words.next("delivered or read")
             if words.take("as") {
-                let role = try words.next("a role")
-                try words.expect("of")
+                let role = try words.next("a role or a state")
+                guard words.take("of") else { return .seesContact(device, try Words.user(word), try contactState(role)) }
                 return .seesRole(device, try Words.user(word), role, of: try words.quoted())
             }
             guard let watermark = Watermark(rawValue: word) else { throw Words.Unexpected("a device sees “delivered” or “read”, not “\(word)”") }
@@ -278,8 +367,8 @@ enum Sentence: Sendable {
         case let word:
             throw Words.Unexpected(
                 """
-                a device sends, receives, has, still has, sees, knows, learns, creates, adds, removes, leaves, renames, makes, deletes, goes, comes, restarts, \
-                enrols, fails, is out or is cut off; “\(word)” is unknown
+                a device sends, receives, has, still has, sees, knows, learns, creates, adds, removes, leaves, renames, makes, deletes, requests, accepts, ignores, \
+                blocks, unblocks, forgets, labels, resolves, hides, gives up, may not send, stops, goes, comes, restarts, enrols, fails, is out or is cut off; “\(word)” is unknown
                 """)
         }
     }
@@ -297,9 +386,7 @@ enum Sentence: Sendable {
                 let title = try words.quoted()
                 return .failsToSend(device, text, to: .group(title), code: try code(&words))
             }
-            let user = try words.next("a user and “:”")
-            guard user.hasSuffix(":") else { throw Words.Unexpected("“:” and an error code are missing") }
-            return .failsToSend(device, text, to: .user(try Words.user(String(user.dropLast()))), code: try words.next("an error code"))
+            return .failsToSend(device, text, to: .user(try words.userWithColon()), code: try words.next("an error code"))
         }
         if words.take("delete") {
             let text = try words.quoted()
@@ -307,8 +394,24 @@ enum Sentence: Sendable {
             if all { try words.expect("everyone:") } else { try words.expect(":") }
             return .failsToDelete(device, text, forEveryone: all, code: try words.next("an error code"))
         }
+        if let action = try? decision(&words) {
+            return .failsToDecide(device, action, try words.userWithColon(), code: try words.next("an error code"))
+        }
         let change = try change(&words)
         return .failsToChange(device, change, code: try code(&words))
+    }
+
+    /// In the infinitive: `accept`.
+    private static func decision(_ words: inout Words) throws -> ContactAction {
+        for action in ContactAction.allCases where words.take(action == .delete ? "forget" : "\(action)") { return action }
+        throw Words.Unexpected("a contact is requested, accepted, ignored, blocked, unblocked or forgotten")
+    }
+
+    private static func contactState(_ word: String) throws -> ContactState {
+        guard let state = ContactState.allCases.first(where: { "\($0)" == word }) else {
+            throw Words.Unexpected("“\(word)” is no state of a contact: \(ContactState.allCases.map { "\($0)" }.joined(separator: ", "))")
+        }
+        return state
     }
 
     private static func code(_ words: inout Words) throws -> String {
@@ -426,6 +529,13 @@ struct Words {
         }
         guard !names.isEmpty else { throw Unexpected("a user is missing") }
         return names
+    }
+
+    /// A user and the colon behind.
+    mutating func userWithColon() throws -> String {
+        let user = try next("a user and “:”")
+        guard user.hasSuffix(":") else { throw Unexpected("“:” and an error code are missing") }
+        return try Words.user(String(user.dropLast()))
     }
 
     mutating func expect(_ wanted: String...) throws {

@@ -53,16 +53,40 @@ import Testing
                 bob.phone still has "hello"
                 alice.phone learns "hello": 3 of 4 have it, 1 read it
                 alice.phone learns "hello" is deleted
+                contacts must ask
+                blocks keep groups
+                blocks are secret
+                alice.phone requests bob
+                alice.phone requests bob as "work"
+                alice.phone labels bob "work"
+                bob.phone accepts alice
+                bob.phone ignores alice
+                bob.phone blocks alice
+                bob.phone unblocks alice
+                bob.phone forgets alice
+                bob.phone fails to accept alice: request_unknown
+                bob.phone fails to forget alice: user_unknown
+                alice.phone sees bob as blockedByThem
+                alice.phone sees a conflict about bob: wants blockedByMe, relay has accepted
+                alice.phone sees no conflict about bob
+                alice.phone resolves bob as mine
+                alice.phone resolves bob as relay
+                alice.phone may not send "hello" to bob: you_block
+                alice.phone gives up "hello": blocked
+                bob.phone hides "hello"
+                alice.phone stops enforcing blocks when sending
+                alice.phone stops enforcing blocks when receiving
                 relay is killed
                 relay stops cleanly
                 relay starts
+                relay has alerted of blocked_sender
                 operator runs "user add carol"
                 operator runs "user add bob" / expects exit 1 and "already exists"
                 operator runs "status" / expects exit 69
                 operator revokes bob.phone
                 operator removes bob
                 """)
-        #expect(script.lines.count == 53)
+        #expect(script.lines.count == 77)
         #expect(script.lines.first?.number == 2)
         guard case .sends(let device, let text, .user(let user))? = script.lines.dropFirst(3).first?.sentence else {
             Issue.record("the fourth sentence is not a send")
@@ -83,6 +107,9 @@ import Testing
         ("alice.phone makes bob of \"team\"", "a role is missing"),
         ("alice.phone creates group \"team\" with", "names are missing"),
         ("alice.phone fails to fly: never", "add, remove, leave, rename or make"),
+        ("alice.phone sees bob as gone", "“gone” is no state of a contact"),
+        ("alice.phone resolves bob as yours", "“relay” is missing before “yours”"),
+        ("contacts ask", "“must” is missing before “ask”"),
         ("relay explodes", "a relay “is killed”"),
         ("operator runs \"x\" / expects exit one", "“one” is not a number"),
         ("users alice bob", "a comma is missing behind “alice”"),

@@ -217,6 +217,18 @@ import Testing
             #expect(change.0 == .exited(77))
             #expect(change.2.contains("may only look, and user/add changes something"))
             #expect(try await socket.call(UserList()).users.isEmpty)
+            for user in ["alice", "bob"] { _ = try await socket.call(UserAdd(user: user)) }
+            for arguments in [["contact", "list", "--user", "alice"], ["block", "list"], ["block", "audit"], ["key", "list"], ["key", "audit"]] {
+                #expect(try await asNobody(arguments, socket).0 == .exited(0), "\(arguments)")
+            }
+            for arguments in [
+                ["contact", "add", "alice", "bob", "--reason", "x"], ["block", "add", "alice", "bob", "--reason", "x", "--yes"],
+                ["block", "remove", "alice", "bob", "--reason", "x"], ["device", "kick", "7"], ["user", "export", "alice"],
+            ] {
+                let refused = try await asNobody(arguments, socket)
+                #expect(refused.0 == .exited(77) && refused.1.isEmpty, "\(arguments): \(refused)")
+            }
+            #expect(try await socket.call(AuditList()).entries.count == 2)
         }
     }
 

@@ -101,6 +101,8 @@ import Testing
 
     /// A connection that has more to send than is read at once. Confined to its event loop.
     private final class Sender: DeviceSink {
+        func push(_ contacts: [ContactRow]) {}
+        func push(_ change: KeyChange) {}
         var stream: DeviceStream?
         var sent = 0
         var answered = 0

@@ -33,7 +33,10 @@ import Testing
     private mutating func envelope(for device: DeviceID) -> StoredEnvelope {
         var keys = PackedKeys()
         for _ in 0..<Int.random(in: 0...2, using: &random) { keys.append(DeviceID(number()), key: bytes(48).readableBytesView) }
-        if Bool.random(using: &random) { keys.append(device, key: bytes([0, 1, 48, 256].randomElement(using: &random) ?? 0).readableBytesView) }
+        if Bool.random(using: &random) {
+            let key = bytes([0, 1, 48, 256].randomElement(using: &random) ?? 0)
+            keys.append(device, key: key.readableBytesView, version: UInt32(truncatingIfNeeded: number()))
+        }
         let extra: EnvelopeExtra? =
             switch Int.random(in: 0..<8, using: &random) {
             case 0:

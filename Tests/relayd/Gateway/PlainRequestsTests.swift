@@ -108,7 +108,8 @@ private struct FrameMaker {
             for device in ascending(Int.random(in: 0...(isStrange() ? 20 : 3), using: &random)) {
                 let size = isStrange() ? [0, 256, 257].randomElement(using: &random) ?? 0 : 48
                 let key = bytes(size)
-                member.append(.message(2, disturb([.number(1, device), .bytes(2, key)])))
+                let version = Bool.random(using: &random) ? [WireField.number(3, .random(in: 1...9, using: &random))] : []
+                member.append(.message(2, disturb([.number(1, device), .bytes(2, key)] + version)))
             }
             return .message(field, disturb(member))
         }
@@ -168,6 +169,7 @@ private func text(_ request: ClientRequest) -> String {
         return "\(id) change \(change.chat as Any) \(change.clientMessageID) \(change.action) \(change.users) \(change.role as Any) "
             + "\(bytes(change.body)) \(keys(change.keys))"
     case .delete(let id, let delete): return "\(id) delete \(delete.chat) \(delete.clientMessageID) \(delete.seqs) \(delete.forEveryone)"
+    case .contactsSeen(let version): return "seen \(version)"
     case .invalid(let id, let failure): return "\(id) invalid \(failure.code) \(failure.message)"
     case .unreadable(let failure): return "unreadable \(failure.code) \(failure.message)"
     case .wrongType: return "wrong type"

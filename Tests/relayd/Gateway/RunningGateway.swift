@@ -36,9 +36,16 @@ final class RunningGateway: Sendable {
         http = HTTPClient(endpoint: .tcp(host: "127.0.0.1", port: port), group: MultiThreadedEventLoopGroup.singleton)
     }
 
+    /// Who may write to whom, and who hears of it when somebody tries.
+    struct Contacts: Sendable {
+        var policy = ContactPolicy(everyone: true)
+        var onAlert: @Sendable (Alert.Kind) -> Void = { _ in }
+        static let asking = Contacts(policy: ContactPolicy())
+    }
+
     /// Runs `body` against a gateway that listens on a free port of loopback; `stop` inside it stops the gateway gracefully.
     static func run(
-        _ change: (inout GatewaySettings) -> Void = { _ in },
+        _ contacts: Contacts = Contacts(), _ change: (inout GatewaySettings) -> Void = { _ in },
         _ body: (RunningGateway, _ stop: @Sendable () async -> Void) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory()
@@ -46,10 +53,11 @@ final class RunningGateway: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let store = try Store(
             path: folder.file("relay.db"), clock: clock, onFailure: { Issue.record("the store failed: \($0)") })
-        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()))
+        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), onAlert: contacts.onAlert)
         let directory = try await Directory(
             writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(),
             settings: DirectorySettings(publicURL: "http://relay.test"), revocations: sending)
+        try await directory.apply(contacts.policy)
         var settings = GatewaySettings(host: "127.0.0.1", port: 0, version: "test", publicURL: "http://relay.test")
         settings.clock = clock
         settings.closeTimeout = .milliseconds(300)

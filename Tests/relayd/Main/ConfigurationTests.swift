@@ -106,7 +106,10 @@ import Testing
         arguments: [
             ("[listen]\nadress = \"127.0.0.1:1\"\n", "relayd.toml:2: there is no key listen.adress; did you mean listen.address?"),
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
-            ("[database]\n", "relayd.toml:1: there is no section [database]: the sections are [control], [limits], [listen], [log], [store]"),
+            (
+                "[database]\n",
+                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [limits], [listen], [log], [store]"
+            ),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
             ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),
             ("[store]\nreaders = \"2\"\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not \"2\""),

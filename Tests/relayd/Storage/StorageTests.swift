@@ -13,7 +13,7 @@ private func keys(_ byte: UInt8) -> DeviceKeySet {
         agreementSignature: [UInt8](repeating: byte, count: 64))
 }
 
-/// A store on the disk with alice (two devices), bob (one) and their chat.
+/// A store on the disk with alice (two devices), bob (one), and their chat unless they have to ask first.
 final class World {
     let directory: TemporaryDirectory
     let store: Store
@@ -23,19 +23,20 @@ final class World {
     var devices: [DeviceID] = []
     var chat = ChatID(1)
 
-    init(record: Bool = false) async throws {
+    init(record: Bool = false, policy: ContactPolicy = ContactPolicy(everyone: true)) async throws {
         directory = try TemporaryDirectory()
         store = try Store(
             path: directory.file("relay.db"), clock: clock, record: record ? directory.file("record") : nil,
             onFailure: { Issue.record("the store failed: \($0)") })
+        _ = try await perform(.setContactPolicy(policy))
         alice = try await addUser("alice", invite: 1)
         bob = try await addUser("bob", invite: 2)
         devices.append(try await enrol(1))
         _ = try await perform(.addInvite(AddInvite(user: alice, hash: [3], expires: clock.now() + .seconds(60))))
         devices.append(try await enrol(3))
         devices.append(try await enrol(2))
-        guard case .chatOpened(let chat) = try await perform(.openChat(alice, bob)) else { throw Failure() }
-        self.chat = chat
+        guard policy.everyone else { return }
+        self.chat = try await openChat()
     }
 
     struct Failure: Error {}
@@ -68,6 +69,11 @@ final class World {
                 for device in devices { packed.append(device, key: [UInt8](repeating: UInt8(truncatingIfNeeded: device.rawValue), count: 48)) }
                 return MemberKeys(user: user, keys: packed)
             })
+    }
+
+    func openChat() async throws -> ChatID {
+        guard case .chatOpened(let chat) = try await perform(.openChat(alice, bob)) else { throw Failure() }
+        return chat
     }
 
     func send(_ number: UInt64) async throws -> SentOutcome {

@@ -138,6 +138,128 @@ package nonisolated enum Relay_V1_GroupRole: SwiftProtobuf.Enum, Swift.CaseItera
 
 }
 
+package nonisolated enum Relay_V1_ContactState: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+
+  /// strangers, or not contacts any more
+  case contactNone // = 0
+
+  /// this user asked
+  case requested // = 1
+
+  /// the other user asks
+  case incoming // = 2
+
+  /// messages pass
+  case accepted // = 3
+
+  /// the other user asked and is not answered
+  case ignored // = 4
+  case blockedByMe // = 5
+  case blockedByThem // = 6
+  case blockedByBoth // = 7
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .contactNone
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .contactNone
+    case 1: self = .requested
+    case 2: self = .incoming
+    case 3: self = .accepted
+    case 4: self = .ignored
+    case 5: self = .blockedByMe
+    case 6: self = .blockedByThem
+    case 7: self = .blockedByBoth
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .contactNone: return 0
+    case .requested: return 1
+    case .incoming: return 2
+    case .accepted: return 3
+    case .ignored: return 4
+    case .blockedByMe: return 5
+    case .blockedByThem: return 6
+    case .blockedByBoth: return 7
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Relay_V1_ContactState] = [
+    .contactNone,
+    .requested,
+    .incoming,
+    .accepted,
+    .ignored,
+    .blockedByMe,
+    .blockedByThem,
+    .blockedByBoth,
+  ]
+
+}
+
+package nonisolated enum Relay_V1_KeyKind: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// a device that was not there before
+  case deviceEnrolled // = 1
+
+  /// it is gone; its keys serve to check what it sent before
+  case deviceRevoked // = 2
+  case agreementKey // = 3
+  case signedPrekey // = 4
+  case lastResortPrekey // = 5
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .deviceEnrolled
+    case 2: self = .deviceRevoked
+    case 3: self = .agreementKey
+    case 4: self = .signedPrekey
+    case 5: self = .lastResortPrekey
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .deviceEnrolled: return 1
+    case .deviceRevoked: return 2
+    case .agreementKey: return 3
+    case .signedPrekey: return 4
+    case .lastResortPrekey: return 5
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Relay_V1_KeyKind] = [
+    .unspecified,
+    .deviceEnrolled,
+    .deviceRevoked,
+    .agreementKey,
+    .signedPrekey,
+    .lastResortPrekey,
+  ]
+
+}
+
 package nonisolated enum Relay_V1_ChatKind: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
   case unspecified // = 0
@@ -240,6 +362,14 @@ package nonisolated struct Relay_V1_ClientFrame: Sendable {
     set {kind = .delete(newValue)}
   }
 
+  package var contactsSeen: Relay_V1_ContactsSeen {
+    get {
+      if case .contactsSeen(let v)? = kind {return v}
+      return Relay_V1_ContactsSeen()
+    }
+    set {kind = .contactsSeen(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -249,6 +379,7 @@ package nonisolated struct Relay_V1_ClientFrame: Sendable {
     case ping(Relay_V1_Ping)
     case groupChange(Relay_V1_GroupChange)
     case delete(Relay_V1_Delete)
+    case contactsSeen(Relay_V1_ContactsSeen)
 
   }
 
@@ -321,6 +452,22 @@ package nonisolated struct Relay_V1_ServerFrame: Sendable {
     set {kind = .announcement(newValue)}
   }
 
+  package var contacts: Relay_V1_Contacts {
+    get {
+      if case .contacts(let v)? = kind {return v}
+      return Relay_V1_Contacts()
+    }
+    set {kind = .contacts(newValue)}
+  }
+
+  package var keyChange: Relay_V1_KeyChange {
+    get {
+      if case .keyChange(let v)? = kind {return v}
+      return Relay_V1_KeyChange()
+    }
+    set {kind = .keyChange(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -331,6 +478,8 @@ package nonisolated struct Relay_V1_ServerFrame: Sendable {
     case caughtUp(Relay_V1_CaughtUp)
     case pong(Relay_V1_Pong)
     case announcement(Relay_V1_Announcement)
+    case contacts(Relay_V1_Contacts)
+    case keyChange(Relay_V1_KeyChange)
 
   }
 
@@ -381,6 +530,9 @@ package nonisolated struct Relay_V1_WrappedKey: Sendable {
   package var deviceID: UInt64 = 0
 
   package var key: Data = Data()
+
+  /// The agreement_version of the agreement key that it was wrapped to; 0: the newest one.
+  package var keyVersion: UInt32 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -607,6 +759,12 @@ package nonisolated struct Relay_V1_Envelope: @unchecked Sendable {
     set {_uniqueStorage()._gone = newValue}
   }
 
+  /// The key_version that the sender named for `key`; 0: none.
+  package var keyVersion: UInt32 {
+    get {_storage._keyVersion}
+    set {_uniqueStorage()._keyVersion = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -693,6 +851,110 @@ package nonisolated struct Relay_V1_Receipts: Sendable {
   package init() {}
 }
 
+/// Contacts that changed, on this or another device of the user, or because the other user did something.
+package nonisolated struct Relay_V1_Contacts: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var contacts: [Relay_V1_Contact] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// How this user stands to another one.
+package nonisolated struct Relay_V1_Contact: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var userID: UInt64 = 0
+
+  package var state: Relay_V1_ContactState = .contactNone
+
+  /// This user's own label; the other one never sees it.
+  package var category: String = String()
+
+  /// Grows with every change; the highest one seen is where a client continues, and what a change is based on.
+  package var version: UInt64 = 0
+
+  /// In the reply to GET: name, and of accepted contacts the active devices with their keys.
+  package var user: Relay_V1_User {
+    get {_user ?? Relay_V1_User()}
+    set {_user = newValue}
+  }
+  /// Returns true if `user` has been explicitly set.
+  package var hasUser: Bool {self._user != nil}
+  /// Clears the value of `user`. Subsequent reads from it will return its default value.
+  package mutating func clearUser() {self._user = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _user: Relay_V1_User? = nil
+}
+
+/// The device has stored all changes of contacts up to this version.
+package nonisolated struct Relay_V1_ContactsSeen: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var version: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A device of a contact, or another one of the user's own, has other keys than before.
+package nonisolated struct Relay_V1_KeyChange: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var userID: UInt64 {
+    get {_storage._userID}
+    set {_uniqueStorage()._userID = newValue}
+  }
+
+  /// With its identity key, agreement key and signed prekey as they are now.
+  package var device: Relay_V1_Device {
+    get {_storage._device ?? Relay_V1_Device()}
+    set {_uniqueStorage()._device = newValue}
+  }
+  /// Returns true if `device` has been explicitly set.
+  package var hasDevice: Bool {_storage._device != nil}
+  /// Clears the value of `device`. Subsequent reads from it will return its default value.
+  package mutating func clearDevice() {_uniqueStorage()._device = nil}
+
+  package var changed: [Relay_V1_KeyKind] {
+    get {_storage._changed}
+    set {_uniqueStorage()._changed = newValue}
+  }
+
+  /// Until then the relay takes keys that are wrapped to the agreement key before, and the device keeps the secrets of what was replaced.
+  package var formerUntilMs: Int64 {
+    get {_storage._formerUntilMs}
+    set {_uniqueStorage()._formerUntilMs = newValue}
+  }
+
+  /// Counts together with the versions of contacts: a client continues behind the highest one that it has seen.
+  package var version: UInt64 {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
 /// All that was in the mailbox when the device connected has been sent; from here on the stream is live.
 package nonisolated struct Relay_V1_CaughtUp: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -722,15 +984,27 @@ package nonisolated struct Relay_V1_Error: Sendable {
 
   package var retryAfterMs: UInt32 = 0
 
-  /// With device_set_mismatch: what to add and to leave out.
+  /// With device_set_mismatch: what to add, to leave out and to wrap anew.
   package var devices: [Relay_V1_DeviceDifference] = []
 
   /// With client_message_id_used: the device's highest accepted client message id.
   package var highestClientMessageID: UInt64 = 0
 
+  /// With contact_conflict: how the relay has it now.
+  package var contact: Relay_V1_Contact {
+    get {_contact ?? Relay_V1_Contact()}
+    set {_contact = newValue}
+  }
+  /// Returns true if `contact` has been explicitly set.
+  package var hasContact: Bool {self._contact != nil}
+  /// Clears the value of `contact`. Subsequent reads from it will return its default value.
+  package mutating func clearContact() {self._contact = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _contact: Relay_V1_Contact? = nil
 }
 
 package nonisolated struct Relay_V1_DeviceDifference: Sendable {
@@ -743,6 +1017,9 @@ package nonisolated struct Relay_V1_DeviceDifference: Sendable {
   package var missing: [UInt64] = []
 
   package var extra: [UInt64] = []
+
+  /// The key was wrapped to an agreement key that is no longer valid.
+  package var stale: [UInt64] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -788,6 +1065,143 @@ package nonisolated struct Relay_V1_DeviceKeys: Sendable {
 
   /// Ed25519, 64 bytes
   package var agreementSignature: Data = Data()
+
+  /// The relay counts a device's agreement keys; that of the enrolment is 1.
+  package var agreementVersion: UInt32 = 0
+
+  /// The rest is not for EnrolRequest: what signs it names the device.
+  package var signedPrekey: Relay_V1_SignedPrekey {
+    get {_signedPrekey ?? Relay_V1_SignedPrekey()}
+    set {_signedPrekey = newValue}
+  }
+  /// Returns true if `signedPrekey` has been explicitly set.
+  package var hasSignedPrekey: Bool {self._signedPrekey != nil}
+  /// Clears the value of `signedPrekey`. Subsequent reads from it will return its default value.
+  package mutating func clearSignedPrekey() {self._signedPrekey = nil}
+
+  /// In the reply to POST /v1/users/{userId}/prekeys: one, or when there is none left, last_resort_prekey.
+  package var oneTimePrekeys: [Relay_V1_OneTimePrekey] = []
+
+  package var lastResortPrekey: Relay_V1_SignedPrekey {
+    get {_lastResortPrekey ?? Relay_V1_SignedPrekey()}
+    set {_lastResortPrekey = newValue}
+  }
+  /// Returns true if `lastResortPrekey` has been explicitly set.
+  package var hasLastResortPrekey: Bool {self._lastResortPrekey != nil}
+  /// Clears the value of `lastResortPrekey`. Subsequent reads from it will return its default value.
+  package mutating func clearLastResortPrekey() {self._lastResortPrekey = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _signedPrekey: Relay_V1_SignedPrekey? = nil
+  fileprivate var _lastResortPrekey: Relay_V1_SignedPrekey? = nil
+}
+
+package nonisolated struct Relay_V1_SignedPrekey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  /// X25519 public key, 32 bytes
+  package var key: Data = Data()
+
+  /// Ed25519, 64 bytes
+  package var signature: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Relay_V1_OneTimePrekey: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  /// X25519 public key, 32 bytes
+  package var key: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The body of PUT /v1/devices/{deviceId}/keys. What is left out stays as it is.
+package nonisolated struct Relay_V1_KeysUpload: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Replaces the agreement key; both or neither.
+  package var agreementKey: Data = Data()
+
+  package var agreementSignature: Data = Data()
+
+  /// Ids rise, for each of the three kinds by itself.
+  package var signedPrekey: Relay_V1_SignedPrekey {
+    get {_signedPrekey ?? Relay_V1_SignedPrekey()}
+    set {_signedPrekey = newValue}
+  }
+  /// Returns true if `signedPrekey` has been explicitly set.
+  package var hasSignedPrekey: Bool {self._signedPrekey != nil}
+  /// Clears the value of `signedPrekey`. Subsequent reads from it will return its default value.
+  package mutating func clearSignedPrekey() {self._signedPrekey = nil}
+
+  package var lastResortPrekey: Relay_V1_SignedPrekey {
+    get {_lastResortPrekey ?? Relay_V1_SignedPrekey()}
+    set {_lastResortPrekey = newValue}
+  }
+  /// Returns true if `lastResortPrekey` has been explicitly set.
+  package var hasLastResortPrekey: Bool {self._lastResortPrekey != nil}
+  /// Clears the value of `lastResortPrekey`. Subsequent reads from it will return its default value.
+  package mutating func clearLastResortPrekey() {self._lastResortPrekey = nil}
+
+  /// Joins those that are there; at most 100 at a time, and 100 on the relay.
+  package var oneTimePrekeys: [Relay_V1_OneTimePrekey] = []
+
+  /// How long what is replaced stays valid; not given: 604800 (7 days); at most 2592000 (30 days); 0: not at all.
+  package var graceSeconds: UInt32 {
+    get {_graceSeconds ?? 0}
+    set {_graceSeconds = newValue}
+  }
+  /// Returns true if `graceSeconds` has been explicitly set.
+  package var hasGraceSeconds: Bool {self._graceSeconds != nil}
+  /// Clears the value of `graceSeconds`. Subsequent reads from it will return its default value.
+  package mutating func clearGraceSeconds() {self._graceSeconds = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _signedPrekey: Relay_V1_SignedPrekey? = nil
+  fileprivate var _lastResortPrekey: Relay_V1_SignedPrekey? = nil
+  fileprivate var _graceSeconds: UInt32? = nil
+}
+
+/// What the relay has of a device's keys.
+package nonisolated struct Relay_V1_KeysState: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var agreementVersion: UInt32 = 0
+
+  /// Ids of the ones in use; 0: none.
+  package var signedPrekeyID: UInt64 = 0
+
+  package var lastResortPrekeyID: UInt64 = 0
+
+  /// How many are left.
+  package var oneTimePrekeys: UInt32 = 0
+
+  /// The highest id that was ever uploaded.
+  package var highestOneTimeID: UInt64 = 0
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -913,6 +1327,51 @@ package nonisolated struct Relay_V1_Device: Sendable {
   package init() {}
 
   fileprivate var _keys: Relay_V1_DeviceKeys? = nil
+}
+
+/// The body of POST and PUT under /v1/connection; it may be empty.
+package nonisolated struct Relay_V1_ContactRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// This user's own label for the other one, up to 64 characters; not given: as it was.
+  package var category: String {
+    get {_category ?? String()}
+    set {_category = newValue}
+  }
+  /// Returns true if `category` has been explicitly set.
+  package var hasCategory: Bool {self._category != nil}
+  /// Clears the value of `category`. Subsequent reads from it will return its default value.
+  package mutating func clearCategory() {self._category = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _category: String? = nil
+}
+
+package nonisolated struct Relay_V1_ContactsPage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In the order of their versions.
+  package var contacts: [Relay_V1_Contact] = []
+
+  /// True when only what changed since the version that was asked for is listed, contacts that are none any more included.
+  package var isDeltaUpdate: Bool = false
+
+  /// Where the next page begins; 0 at the end.
+  package var next: UInt64 = 0
+
+  /// Everything up to this version is in the pages up to the last one.
+  package var version: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct Relay_V1_OpenChatRequest: Sendable {
@@ -1131,13 +1590,21 @@ nonisolated extension Relay_V1_GroupRole: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0GROUP_ROLE_UNSPECIFIED\0\u{1}MEMBER\0\u{1}ADMIN\0\u{1}OWNER\0")
 }
 
+nonisolated extension Relay_V1_ContactState: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CONTACT_NONE\0\u{1}REQUESTED\0\u{1}INCOMING\0\u{1}ACCEPTED\0\u{1}IGNORED\0\u{1}BLOCKED_BY_ME\0\u{1}BLOCKED_BY_THEM\0\u{1}BLOCKED_BY_BOTH\0")
+}
+
+nonisolated extension Relay_V1_KeyKind: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KEY_KIND_UNSPECIFIED\0\u{1}DEVICE_ENROLLED\0\u{1}DEVICE_REVOKED\0\u{1}AGREEMENT_KEY\0\u{1}SIGNED_PREKEY\0\u{1}LAST_RESORT_PREKEY\0")
+}
+
 nonisolated extension Relay_V1_ChatKind: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CHAT_KIND_UNSPECIFIED\0\u{1}DIRECT\0\u{1}GROUP\0\u{1}NOTES\0")
 }
 
 nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}send\0\u{1}ack\0\u{1}read\0\u{1}ping\0\u{3}group_change\0\u{1}delete\0\u{c}\u{8}\u{8}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}send\0\u{1}ack\0\u{1}read\0\u{1}ping\0\u{3}group_change\0\u{1}delete\0\u{3}contacts_seen\0\u{c}\u{9}\u{7}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1224,6 +1691,19 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .delete(v)
         }
       }()
+      case 8: try {
+        var v: Relay_V1_ContactsSeen?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .contactsSeen(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .contactsSeen(v)
+        }
+      }()
       default: break
       }
     }
@@ -1262,6 +1742,10 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
       guard case .delete(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     }()
+    case .contactsSeen?: try {
+      guard case .contactsSeen(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1277,7 +1761,7 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}sent\0\u{1}error\0\u{1}deliver\0\u{1}receipts\0\u{3}caught_up\0\u{1}pong\0\u{1}announcement\0\u{c}\u{9}\u{7}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}sent\0\u{1}error\0\u{1}deliver\0\u{1}receipts\0\u{3}caught_up\0\u{1}pong\0\u{1}announcement\0\u{1}contacts\0\u{3}key_change\0\u{c}\u{b}\u{5}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1377,6 +1861,32 @@ nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .announcement(v)
         }
       }()
+      case 9: try {
+        var v: Relay_V1_Contacts?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .contacts(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .contacts(v)
+        }
+      }()
+      case 10: try {
+        var v: Relay_V1_KeyChange?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .keyChange(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .keyChange(v)
+        }
+      }()
       default: break
       }
     }
@@ -1418,6 +1928,14 @@ nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf
     case .announcement?: try {
       guard case .announcement(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    }()
+    case .contacts?: try {
+      guard case .contacts(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .keyChange?: try {
+      guard case .keyChange(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
     case nil: break
     }
@@ -1514,7 +2032,7 @@ nonisolated extension Relay_V1_MemberKeys: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Relay_V1_WrappedKey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".WrappedKey"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_id\0\u{1}key\0\u{c}\u{3}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_id\0\u{1}key\0\u{3}key_version\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1524,6 +2042,7 @@ nonisolated extension Relay_V1_WrappedKey: SwiftProtobuf.Message, SwiftProtobuf.
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.deviceID) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.keyVersion) }()
       default: break
       }
     }
@@ -1536,12 +2055,16 @@ nonisolated extension Relay_V1_WrappedKey: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.key.isEmpty {
       try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
     }
+    if self.keyVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.keyVersion, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: Relay_V1_WrappedKey, rhs: Relay_V1_WrappedKey) -> Bool {
     if lhs.deviceID != rhs.deviceID {return false}
     if lhs.key != rhs.key {return false}
+    if lhs.keyVersion != rhs.keyVersion {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1837,7 +2360,7 @@ nonisolated extension Relay_V1_Deliver: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Envelope"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}mailbox_seq\0\u{3}chat_id\0\u{3}chat_seq\0\u{3}message_id\0\u{3}sent_at_ms\0\u{3}sender_user_id\0\u{3}sender_device_id\0\u{3}client_message_id\0\u{1}body\0\u{1}key\0\u{1}event\0\u{1}deletion\0\u{1}deleted\0\u{1}gone\0\u{c}\u{f}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}mailbox_seq\0\u{3}chat_id\0\u{3}chat_seq\0\u{3}message_id\0\u{3}sent_at_ms\0\u{3}sender_user_id\0\u{3}sender_device_id\0\u{3}client_message_id\0\u{1}body\0\u{1}key\0\u{1}event\0\u{1}deletion\0\u{1}deleted\0\u{1}gone\0\u{3}key_version\0")
 
   fileprivate class _StorageClass {
     var _mailboxSeq: UInt64 = 0
@@ -1854,6 +2377,7 @@ nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._M
     var _deletion: Relay_V1_Deletion? = nil
     var _deleted: Bool = false
     var _gone: Bool = false
+    var _keyVersion: UInt32 = 0
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -1878,6 +2402,7 @@ nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._M
       _deletion = source._deletion
       _deleted = source._deleted
       _gone = source._gone
+      _keyVersion = source._keyVersion
     }
   }
 
@@ -1910,6 +2435,7 @@ nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._M
         case 12: try { try decoder.decodeSingularMessageField(value: &_storage._deletion) }()
         case 13: try { try decoder.decodeSingularBoolField(value: &_storage._deleted) }()
         case 14: try { try decoder.decodeSingularBoolField(value: &_storage._gone) }()
+        case 15: try { try decoder.decodeSingularUInt32Field(value: &_storage._keyVersion) }()
         default: break
         }
       }
@@ -1964,6 +2490,9 @@ nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._M
       if _storage._gone != false {
         try visitor.visitSingularBoolField(value: _storage._gone, fieldNumber: 14)
       }
+      if _storage._keyVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._keyVersion, fieldNumber: 15)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1987,6 +2516,7 @@ nonisolated extension Relay_V1_Envelope: SwiftProtobuf.Message, SwiftProtobuf._M
         if _storage._deletion != rhs_storage._deletion {return false}
         if _storage._deleted != rhs_storage._deleted {return false}
         if _storage._gone != rhs_storage._gone {return false}
+        if _storage._keyVersion != rhs_storage._keyVersion {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -2186,6 +2716,218 @@ nonisolated extension Relay_V1_Receipts: SwiftProtobuf.Message, SwiftProtobuf._M
   }
 }
 
+nonisolated extension Relay_V1_Contacts: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Contacts"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}contacts\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.contacts) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.contacts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.contacts, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Contacts, rhs: Relay_V1_Contacts) -> Bool {
+    if lhs.contacts != rhs.contacts {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_Contact: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Contact"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}state\0\u{1}category\0\u{1}version\0\u{1}user\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.userID) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.state) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.category) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._user) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.userID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.userID, fieldNumber: 1)
+    }
+    if self.state != .contactNone {
+      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 2)
+    }
+    if !self.category.isEmpty {
+      try visitor.visitSingularStringField(value: self.category, fieldNumber: 3)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 4)
+    }
+    try { if let v = self._user {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Contact, rhs: Relay_V1_Contact) -> Bool {
+    if lhs.userID != rhs.userID {return false}
+    if lhs.state != rhs.state {return false}
+    if lhs.category != rhs.category {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs._user != rhs._user {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_ContactsSeen: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ContactsSeen"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}version\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_ContactsSeen, rhs: Relay_V1_ContactsSeen) -> Bool {
+    if lhs.version != rhs.version {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_KeyChange: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeyChange"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}device\0\u{1}changed\0\u{3}former_until_ms\0\u{1}version\0")
+
+  fileprivate class _StorageClass {
+    var _userID: UInt64 = 0
+    var _device: Relay_V1_Device? = nil
+    var _changed: [Relay_V1_KeyKind] = []
+    var _formerUntilMs: Int64 = 0
+    var _version: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _userID = source._userID
+      _device = source._device
+      _changed = source._changed
+      _formerUntilMs = source._formerUntilMs
+      _version = source._version
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._userID) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._device) }()
+        case 3: try { try decoder.decodeRepeatedEnumField(value: &_storage._changed) }()
+        case 4: try { try decoder.decodeSingularInt64Field(value: &_storage._formerUntilMs) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._version) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._userID != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._userID, fieldNumber: 1)
+      }
+      try { if let v = _storage._device {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if !_storage._changed.isEmpty {
+        try visitor.visitPackedEnumField(value: _storage._changed, fieldNumber: 3)
+      }
+      if _storage._formerUntilMs != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._formerUntilMs, fieldNumber: 4)
+      }
+      if _storage._version != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._version, fieldNumber: 5)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_KeyChange, rhs: Relay_V1_KeyChange) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._userID != rhs_storage._userID {return false}
+        if _storage._device != rhs_storage._device {return false}
+        if _storage._changed != rhs_storage._changed {return false}
+        if _storage._formerUntilMs != rhs_storage._formerUntilMs {return false}
+        if _storage._version != rhs_storage._version {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension Relay_V1_CaughtUp: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".CaughtUp"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}mailbox_seq\0")
@@ -2218,7 +2960,7 @@ nonisolated extension Relay_V1_CaughtUp: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension Relay_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Error"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{1}hint\0\u{3}retry_after_ms\0\u{1}devices\0\u{3}highest_client_message_id\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}code\0\u{1}message\0\u{1}hint\0\u{3}retry_after_ms\0\u{1}devices\0\u{3}highest_client_message_id\0\u{1}contact\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2232,12 +2974,17 @@ nonisolated extension Relay_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.retryAfterMs) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.devices) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.highestClientMessageID) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._contact) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.code.isEmpty {
       try visitor.visitSingularStringField(value: self.code, fieldNumber: 1)
     }
@@ -2256,6 +3003,9 @@ nonisolated extension Relay_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.highestClientMessageID != 0 {
       try visitor.visitSingularUInt64Field(value: self.highestClientMessageID, fieldNumber: 6)
     }
+    try { if let v = self._contact {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2266,6 +3016,7 @@ nonisolated extension Relay_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.retryAfterMs != rhs.retryAfterMs {return false}
     if lhs.devices != rhs.devices {return false}
     if lhs.highestClientMessageID != rhs.highestClientMessageID {return false}
+    if lhs._contact != rhs._contact {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2273,7 +3024,7 @@ nonisolated extension Relay_V1_Error: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension Relay_V1_DeviceDifference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DeviceDifference"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}missing\0\u{1}extra\0\u{c}\u{4}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}missing\0\u{1}extra\0\u{1}stale\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2284,6 +3035,7 @@ nonisolated extension Relay_V1_DeviceDifference: SwiftProtobuf.Message, SwiftPro
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.userID) }()
       case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.missing) }()
       case 3: try { try decoder.decodeRepeatedUInt64Field(value: &self.extra) }()
+      case 4: try { try decoder.decodeRepeatedUInt64Field(value: &self.stale) }()
       default: break
       }
     }
@@ -2299,6 +3051,9 @@ nonisolated extension Relay_V1_DeviceDifference: SwiftProtobuf.Message, SwiftPro
     if !self.extra.isEmpty {
       try visitor.visitPackedUInt64Field(value: self.extra, fieldNumber: 3)
     }
+    if !self.stale.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.stale, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2306,6 +3061,7 @@ nonisolated extension Relay_V1_DeviceDifference: SwiftProtobuf.Message, SwiftPro
     if lhs.userID != rhs.userID {return false}
     if lhs.missing != rhs.missing {return false}
     if lhs.extra != rhs.extra {return false}
+    if lhs.stale != rhs.stale {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2357,7 +3113,7 @@ nonisolated extension Relay_V1_EnrolRequest: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Relay_V1_DeviceKeys: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DeviceKeys"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}identity_key\0\u{3}agreement_key\0\u{3}agreement_signature\0\u{c}\u{4}\u{6}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}identity_key\0\u{3}agreement_key\0\u{3}agreement_signature\0\u{3}agreement_version\0\u{3}signed_prekey\0\u{3}one_time_prekeys\0\u{3}last_resort_prekey\0\u{c}\u{8}\u{2}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2368,12 +3124,20 @@ nonisolated extension Relay_V1_DeviceKeys: SwiftProtobuf.Message, SwiftProtobuf.
       case 1: try { try decoder.decodeSingularBytesField(value: &self.identityKey) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.agreementKey) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.agreementSignature) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.agreementVersion) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._signedPrekey) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.oneTimePrekeys) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._lastResortPrekey) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.identityKey.isEmpty {
       try visitor.visitSingularBytesField(value: self.identityKey, fieldNumber: 1)
     }
@@ -2383,6 +3147,18 @@ nonisolated extension Relay_V1_DeviceKeys: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.agreementSignature.isEmpty {
       try visitor.visitSingularBytesField(value: self.agreementSignature, fieldNumber: 3)
     }
+    if self.agreementVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.agreementVersion, fieldNumber: 4)
+    }
+    try { if let v = self._signedPrekey {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if !self.oneTimePrekeys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.oneTimePrekeys, fieldNumber: 6)
+    }
+    try { if let v = self._lastResortPrekey {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2390,6 +3166,194 @@ nonisolated extension Relay_V1_DeviceKeys: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.identityKey != rhs.identityKey {return false}
     if lhs.agreementKey != rhs.agreementKey {return false}
     if lhs.agreementSignature != rhs.agreementSignature {return false}
+    if lhs.agreementVersion != rhs.agreementVersion {return false}
+    if lhs._signedPrekey != rhs._signedPrekey {return false}
+    if lhs.oneTimePrekeys != rhs.oneTimePrekeys {return false}
+    if lhs._lastResortPrekey != rhs._lastResortPrekey {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_SignedPrekey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SignedPrekey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}key\0\u{1}signature\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.signature) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    if !self.signature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.signature, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_SignedPrekey, rhs: Relay_V1_SignedPrekey) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.signature != rhs.signature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_OneTimePrekey: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".OneTimePrekey"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_OneTimePrekey, rhs: Relay_V1_OneTimePrekey) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_KeysUpload: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeysUpload"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}agreement_key\0\u{3}agreement_signature\0\u{3}signed_prekey\0\u{3}last_resort_prekey\0\u{3}one_time_prekeys\0\u{3}grace_seconds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.agreementKey) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.agreementSignature) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._signedPrekey) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._lastResortPrekey) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.oneTimePrekeys) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._graceSeconds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.agreementKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.agreementKey, fieldNumber: 1)
+    }
+    if !self.agreementSignature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.agreementSignature, fieldNumber: 2)
+    }
+    try { if let v = self._signedPrekey {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._lastResortPrekey {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if !self.oneTimePrekeys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.oneTimePrekeys, fieldNumber: 5)
+    }
+    try { if let v = self._graceSeconds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_KeysUpload, rhs: Relay_V1_KeysUpload) -> Bool {
+    if lhs.agreementKey != rhs.agreementKey {return false}
+    if lhs.agreementSignature != rhs.agreementSignature {return false}
+    if lhs._signedPrekey != rhs._signedPrekey {return false}
+    if lhs._lastResortPrekey != rhs._lastResortPrekey {return false}
+    if lhs.oneTimePrekeys != rhs.oneTimePrekeys {return false}
+    if lhs._graceSeconds != rhs._graceSeconds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_KeysState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeysState"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}agreement_version\0\u{3}signed_prekey_id\0\u{3}last_resort_prekey_id\0\u{3}one_time_prekeys\0\u{3}highest_one_time_id\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.agreementVersion) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.signedPrekeyID) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.lastResortPrekeyID) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.oneTimePrekeys) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.highestOneTimeID) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.agreementVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.agreementVersion, fieldNumber: 1)
+    }
+    if self.signedPrekeyID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.signedPrekeyID, fieldNumber: 2)
+    }
+    if self.lastResortPrekeyID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastResortPrekeyID, fieldNumber: 3)
+    }
+    if self.oneTimePrekeys != 0 {
+      try visitor.visitSingularUInt32Field(value: self.oneTimePrekeys, fieldNumber: 4)
+    }
+    if self.highestOneTimeID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.highestOneTimeID, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_KeysState, rhs: Relay_V1_KeysState) -> Bool {
+    if lhs.agreementVersion != rhs.agreementVersion {return false}
+    if lhs.signedPrekeyID != rhs.signedPrekeyID {return false}
+    if lhs.lastResortPrekeyID != rhs.lastResortPrekeyID {return false}
+    if lhs.oneTimePrekeys != rhs.oneTimePrekeys {return false}
+    if lhs.highestOneTimeID != rhs.highestOneTimeID {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2669,6 +3633,85 @@ nonisolated extension Relay_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._keys != rhs._keys {return false}
     if lhs.userID != rhs.userID {return false}
     if lhs.revoked != rhs.revoked {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_ContactRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ContactRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}category\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._category) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._category {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_ContactRequest, rhs: Relay_V1_ContactRequest) -> Bool {
+    if lhs._category != rhs._category {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_ContactsPage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ContactsPage"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}contacts\0\u{3}is_delta_update\0\u{1}next\0\u{1}version\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.contacts) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.isDeltaUpdate) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.next) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.version) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.contacts.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.contacts, fieldNumber: 1)
+    }
+    if self.isDeltaUpdate != false {
+      try visitor.visitSingularBoolField(value: self.isDeltaUpdate, fieldNumber: 2)
+    }
+    if self.next != 0 {
+      try visitor.visitSingularUInt64Field(value: self.next, fieldNumber: 3)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularUInt64Field(value: self.version, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_ContactsPage, rhs: Relay_V1_ContactsPage) -> Bool {
+    if lhs.contacts != rhs.contacts {return false}
+    if lhs.isDeltaUpdate != rhs.isDeltaUpdate {return false}
+    if lhs.next != rhs.next {return false}
+    if lhs.version != rhs.version {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -6,6 +6,10 @@ extension InviteID: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
 }
 
+extension UserID: ExpressibleByArgument {
+    package init?(argument: String) { self.init(argument) }
+}
+
 extension DeviceID: ExpressibleByArgument {
     package init?(argument: String) { self.init(argument) }
 }

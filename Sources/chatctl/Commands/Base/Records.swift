@@ -16,16 +16,26 @@ extension Page {
     }
 
     mutating func user(_ user: UserRecord) {
-        pairs([
-            ("user", Cell(user.name, .strong)), ("id", Cell(user.id.description)), ("display name", Cell(user.displayName ?? "")),
-            ("avatar", Cell(user.avatar ?? "")), ("created", Cell(Figures.time(user.createdAt))), ("state", stateInFull(of: user)),
-            ("rate limits", user.noLimits ? "none" : "as configured"), ("open invites", "\(user.openInvites)"),
-            ("devices", "\(user.devices.count)"),
-        ])
+        pairs(
+            [
+                ("user", Cell(user.name, .strong)), ("id", Cell(user.id.description)), ("display name", Cell(user.displayName ?? "")),
+                ("avatar", Cell(user.avatar ?? "")), ("created", Cell(Figures.time(user.createdAt))), ("state", stateInFull(of: user)),
+                ("rate limits", user.noLimits ? "none" : "as configured"), ("open invites", "\(user.openInvites)"),
+                ("devices", "\(user.devices.count)"),
+            ] + (user.relations.map(Self.relations) ?? []))
         if !user.devices.isEmpty {
             blank()
             devices(user.devices)
         }
+    }
+
+    private static func relations(_ relations: UserRelations) -> [(key: String, value: Cell)] {
+        [
+            ("contacts", Cell("\(Figures.count(relations.accepted)) accepted, \(Figures.count(relations.requested)) asked and not answered")),
+            ("requests", Cell("\(Figures.count(relations.incoming)) waiting, \(Figures.count(relations.ignored)) ignored")),
+            ("blocks", Cell("\(Figures.count(relations.blocks)), blocked by \(Figures.count(relations.blockedBy))")),
+            ("groups", Cell(Figures.count(relations.groups))),
+        ]
     }
 
     mutating func devices(_ devices: [DeviceRecord]) {

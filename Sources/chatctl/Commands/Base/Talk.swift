@@ -46,7 +46,7 @@ enum StandardOutput {
     }
 }
 
-private enum FileDescriptor {
+enum FileDescriptor {
     /// False when the descriptor takes no more.
     @discardableResult
     static func write(_ text: String, to descriptor: Int32) -> Bool {

@@ -10,8 +10,8 @@ struct ClientListenCommand: AsyncParsableCommand {
         commandName: "listen", abstract: "Receive messages and print them as they come.",
         discussion: """
             Stays connected, through restarts of the relay too, until it is ended. Each message is in the history on disk before it is printed and before \
-            the relay is told that it has arrived. Also sends what waits in the outbox. --json prints one message a line. Changes of groups and deletions are \
-            told on the standard error.
+            the relay is told that it has arrived. Also sends what waits in the outbox. --json prints one message a line. Changes of groups and contacts, and \
+            deletions, are told on the standard error.
             """)
 
     @Option(help: ArgumentHelp("End after so many messages.", valueName: "number"))
@@ -127,7 +127,9 @@ private final class ListenPrinter: Sendable {
         case .deleted(_, let seqs, let forEveryone, _):
             Talk.say("\(Figures.number(seqs.count, "message")) deleted \(forEveryone ? "for everyone" : "on another device of this user")")
         case .logNotEmptied(let error): Talk.say("the state directory may hold what was deleted until the next command: \(error.description)")
-        case .sent, .receipt, .ended: break
+        case .contacts(let contacts): for contact in contacts where contact.decisions.isEmpty { Talk.say(contact.sentence) }
+        case .conflict, .decisionRefused: event.tellDecision()
+        case .sent, .receipt, .decided, .ended: break
         }
     }
 }

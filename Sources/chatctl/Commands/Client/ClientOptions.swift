@@ -24,7 +24,7 @@ extension ControlError {
         let code: ControlErrorCode =
             switch error {
             case .state, .notEnrolled, .alreadyEnrolled: .configuration
-            case .locked, .outboxFull, .timeout: .tryAgain
+            case .locked, .outboxFull, .decisionsFull, .timeout: .tryAgain
             case .link, .userName, .ambiguousGroup, .request: .badRequest
             case .groupUnknown, .chatUnknown: .notFound
             case .unreachable: .daemonUnreachable
@@ -34,7 +34,7 @@ extension ControlError {
                 case "overloaded", "restarting", "timeout", "rate_limited": .tryAgain
                 default: .failed
                 }
-            case .protocolViolation, .replaced, .store, .stopped: .failed
+            case .protocolViolation, .replaced, .store, .stopped, .youBlock, .blocked, .contactConflict: .failed
             }
         self.init(code, error.description, hint: error.hint)
     }

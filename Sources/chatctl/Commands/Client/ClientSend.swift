@@ -130,6 +130,9 @@ final class SendProgress: Sendable {
                 Talk.endProgress()
                 Talk.say("\(error.description); trying again")
             }
+        case .conflict, .decisionRefused:
+            Talk.endProgress()
+            event.tellDecision()
         default: break
         }
     }

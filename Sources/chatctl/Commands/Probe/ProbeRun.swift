@@ -90,6 +90,11 @@ final class ProbeRun {
             for session in sessions { try await session.waitUntilCaughtUp(timeout: timeout) }
         }
         let (first, second) = (sessions[0], sessions[1])
+        // Under every policy of the relay.
+        try await step("become contacts") {
+            try await decide(first, try await first.request(names[1]))
+            try await decide(second, try await second.accept(names[0]))
+        }
         try await step("send a message") { try await first.wait(for: [try await first.send("ping \(tag)", to: names[1])], .sent, timeout: timeout) }
         try await step("receive it") { try await receive("ping \(tag)", second) }
         try await step("send an answer") { try await second.wait(for: [try await second.send("pong \(tag)", to: names[0])], .sent, timeout: timeout) }
@@ -98,6 +103,11 @@ final class ProbeRun {
             let ids = try await first.read { state throws(ClientError) in try state.history().compactMap(\.outboxID) }
             try await first.wait(for: ids, .delivered, timeout: timeout)
         }
+    }
+
+    /// Waits until the relay has done it.
+    private func decide(_ session: Session, _ id: Int64) async throws {
+        try await session.wait(forDecisions: [id], timeout: timeout)
     }
 
     private func receive(_ text: String, _ session: Session) async throws {

@@ -34,7 +34,8 @@ struct KeyPacker {
         devices = 0
     }
 
-    mutating func add(device number: UInt64, key: UnsafeRawBufferPointer) throws(WireFailure) {
+    /// - Parameter version: of the agreement key that it was wrapped to; 0: none is named.
+    mutating func add(device number: UInt64, key: UnsafeRawBufferPointer, version: UInt32) throws(WireFailure) {
         let device: DeviceID = try Checked.id(number, "device_id")
         guard number > lastDevice else { throw .malformed("the devices of a user must ascend by device_id, each once") }
         devices += 1
@@ -45,7 +46,7 @@ struct KeyPacker {
             throw .malformed("a wrapped key has 1 to \(Limits.wrappedKeyBytes) bytes")
         }
         lastDevice = number
-        PackedKeys.write(device, key: key, into: &packed)
+        PackedKeys.write(device, key: key, version: version, into: &packed)
         ends[ends.count - 1].end = packed.writerIndex
     }
 
@@ -65,7 +66,7 @@ struct KeyPacker {
             for wrapped in member.devices {
                 // Typed throws do not pass through Foundation's closure.
                 let outcome = wrapped.key.withUnsafeBytes { key in
-                    Result { () throws(WireFailure) in try packer.add(device: wrapped.deviceID, key: key) }
+                    Result { () throws(WireFailure) in try packer.add(device: wrapped.deviceID, key: key, version: wrapped.keyVersion) }
                 }
                 try outcome.get()
             }

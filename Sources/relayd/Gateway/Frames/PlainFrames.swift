@@ -98,6 +98,7 @@ enum PlainFrames {
 /// The lengths of one envelope's parts.
 private struct MeasuredEnvelope {
     private let key: ByteBuffer?
+    private let keyVersion: UInt32
     private let time: UInt64
     /// Of what ``EnvelopeExtra`` has: its message, and the numbers packed in that.
     private var extraSize = 0
@@ -107,6 +108,7 @@ private struct MeasuredEnvelope {
 
     init(_ envelope: StoredEnvelope, for device: DeviceID) {
         key = envelope.keys.key(for: device)
+        keyVersion = envelope.keys.version(for: device)
         time = UInt64(bitPattern: envelope.message.time.milliseconds)
         size = FieldSize.number(1, envelope.mailboxSeq) + FieldSize.number(2, envelope.chat.rawValue)
         size += FieldSize.number(3, envelope.chatSeq) + FieldSize.number(4, envelope.message.rawValue) + FieldSize.number(5, time)
@@ -127,6 +129,7 @@ private struct MeasuredEnvelope {
         case .deleted: size += FieldSize.number(13, 1)
         case .gone: size += FieldSize.number(14, 1)
         }
+        size += FieldSize.number(15, UInt64(keyVersion))
     }
 
     func write(_ envelope: StoredEnvelope, _ fields: inout FieldWriter) {
@@ -155,5 +158,6 @@ private struct MeasuredEnvelope {
         case .deleted: fields.number(13, 1)
         case .gone: fields.number(14, 1)
         }
+        fields.number(15, UInt64(keyVersion))
     }
 }

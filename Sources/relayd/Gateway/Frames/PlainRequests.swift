@@ -32,7 +32,7 @@ private struct PlainRequests {
             switch (field, value) {
             case (1, .number(let number)): request = number
             case (2...7, .bytes(let range)) where kind == nil: kind = (field, range)
-            case (1...7, _): throw NotPlain()
+            case (1...8, _): throw NotPlain()
             default: break
             }
         }
@@ -207,15 +207,20 @@ private struct PlainRequests {
     private func pack(device message: Range<Int>, into packer: inout KeyPacker) throws {
         var device: UInt64 = 0
         var key = 0..<0
+        var version: UInt32 = 0
         var fields = FieldReader(bytes, message)
         while let (field, value) = try fields.next() {
             switch (field, value) {
             case (1, .number(let number)): device = number
             case (2, .bytes(let range)): key = range
-            case (1...2, _): throw NotPlain()
+            case (3, .number(let number)):
+                // Of a longer number the low bits count: for others to read.
+                guard let short = UInt32(exactly: number) else { throw NotPlain() }
+                version = short
+            case (1...3, _): throw NotPlain()
             default: break
             }
         }
-        try packer.add(device: device, key: UnsafeRawBufferPointer(rebasing: bytes[key]))
+        try packer.add(device: device, key: UnsafeRawBufferPointer(rebasing: bytes[key]), version: version)
     }
 }

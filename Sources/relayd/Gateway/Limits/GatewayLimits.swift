@@ -15,6 +15,7 @@ final class GatewayLimits: Sendable {
     private let alerts: (any AlertSink)?
     let addresses = MeterTable<NetworkAddress, AddressMeter>()
     let users = MeterTable<UserID, UserMeter>()
+    let prekeys = PrekeyMeters()
     private let handshakes = Mutex((allowed: TokenBucket(), returning: Int64.min))
 
     init(_ limits: RateLimits, clock: any MonotonicClock, wallClock: any WallClock, directory: Directory, alerts: (any AlertSink)?) {

@@ -7,6 +7,14 @@ struct Rate: Sendable, Equatable {
     /// Nanoseconds that an empty bucket takes to be full: tokens × `interval`.
     let capacity: Int64
 
+    /// - Parameters:
+    ///   - tokens: what a full bucket holds, at least 1.
+    ///   - interval: until the next token.
+    init(tokens: Int, every interval: Duration) {
+        self.interval = interval.nanoseconds
+        capacity = self.interval * Int64(tokens)
+    }
+
     /// Nil when nothing is limited. Made for each message: one division.
     /// - Parameters:
     ///   - perSecond: tokens; 0 means without limit. At most 1,000,000.

@@ -70,6 +70,9 @@ extension Routes {
     @Sendable func enrol(_ request: Request, _ context: GatewayContext) async throws -> Response {
         try environment.limits.checkSignIn(from: context.address)
         let wire = try await request.decode(Relay_V1_EnrolRequest.self, maxBytes: Limits.restBodyBytes)
+        guard !wire.keys.hasSignedPrekey, !wire.keys.hasLastResortPrekey, wire.keys.oneTimePrekeys.isEmpty else {
+            throw WireFailure.malformed("prekeys come after the enrolment, because their signatures name the device: PUT /v1/devices/{deviceId}/keys")
+        }
         let keys = DeviceKeySet(
             identityKey: Array(wire.keys.identityKey), agreementKey: Array(wire.keys.agreementKey),
             agreementSignature: Array(wire.keys.agreementSignature))
@@ -149,9 +152,7 @@ extension Routes {
         device.name = row.name
         device.userID = row.user.rawValue
         device.revoked = row.revoked
-        device.keys.identityKey = Data(row.keys.identityKey)
-        device.keys.agreementKey = Data(row.keys.agreementKey)
-        device.keys.agreementSignature = Data(row.keys.agreementSignature)
+        device.keys = ServerFrames.keys(row.keys, agreementVersion: row.agreementVersion)
         return device
     }
 }

@@ -20,6 +20,12 @@ struct GatewayContext: RequestContext {
     }
 }
 
+extension WireEncoding {
+    fileprivate func decoded<Body: Message>(_ type: Body.Type, from bytes: ByteBuffer) throws(WireFailure) -> Body {
+        do { return try decode(type, from: bytes) } catch { throw .malformed("the body is not a \(Body.protoMessageName)") }
+    }
+}
+
 extension Request {
     /// The encoding of the body: JSON unless `Content-Type` says protobuf.
     fileprivate var bodyEncoding: WireEncoding {
@@ -45,19 +51,18 @@ extension Request {
 
     /// Reads and decodes the body, at most `maxBytes` of it.
     func decode<Body: Message>(_ type: Body.Type, maxBytes: Int) async throws -> Body {
-        let encoding = try bodyEncoding
+        try bodyEncoding.decoded(type, from: try await collect(maxBytes))
+    }
+
+    /// A body that may be left out.
+    func decodeIfAny<Body: Message>(_ type: Body.Type, maxBytes: Int) async throws -> Body? {
+        let bytes = try await collect(maxBytes)
+        return bytes.readableBytes == 0 ? nil : try bodyEncoding.decoded(type, from: bytes)
+    }
+
+    private func collect(_ maxBytes: Int) async throws -> ByteBuffer {
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > maxBytes { throw Request.tooLarge(maxBytes) }
-        let bytes: ByteBuffer
-        do {
-            bytes = try await body.collect(upTo: maxBytes)
-        } catch is NIOTooManyBytesError {
-            throw Request.tooLarge(maxBytes)
-        }
-        do {
-            return try encoding.decode(type, from: bytes)
-        } catch {
-            throw WireFailure.malformed("the body is not a \(Body.protoMessageName)")
-        }
+        do { return try await body.collect(upTo: maxBytes) } catch is NIOTooManyBytesError { throw Request.tooLarge(maxBytes) }
     }
 
     private static func tooLarge(_ maxBytes: Int) -> WireFailure { WireFailure(.tooLarge, "the request's body may have \(maxBytes) bytes") }

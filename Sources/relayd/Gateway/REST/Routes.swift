@@ -5,7 +5,7 @@ import RelayHostAssigner
 import RelayModel
 import RelayWire
 
-/// The table of REST paths. The handlers are in Accounts.swift, Chats.swift and Groups.swift.
+/// The table of REST paths. The handlers are in Accounts.swift, Contacts.swift, Keys.swift, Chats.swift and Groups.swift.
 struct Routes: Sendable {
     typealias Handler = @Sendable (Request, GatewayContext) async throws -> Response
 
@@ -25,7 +25,16 @@ struct Routes: Sendable {
         add("/v1/auth/token", [.post: token], to: router)
         add("/v1/users", [.get: userByName], to: router)
         add("/v1/users/{userId}", [.get: userByID], to: router)
+        add("/v1/users/{userId}/prekeys", [.post: takePrekeys], to: router)
         add("/v1/devices/{deviceId}", [.get: device], to: router)
+        add("/v1/devices/{deviceId}/keys", [.put: setKeys], to: router)
+        add("/v1/devices/{deviceId}/keys/count", [.get: keysState], to: router)
+        add("/v1/connection/user/{userId}", [.get: contacts], to: router)
+        add(
+            "/v1/connection/user/{userId}/recipient/{recipientId}",
+            [.get: contact, .post: requestContact, .put: labelContact, .delete: deleteContact], to: router)
+        add("/v1/connection/user/{userId}/recipient/{recipientId}/request/{accept}", [.put: answerRequest], to: router)
+        add("/v1/connection/user/{userId}/recipient/{recipientId}/block/{block}", [.put: blockContact], to: router)
         add("/v1/chats", [.get: conversations, .post: openChat], to: router)
         add("/v1/chats/{chatId}", [.get: chat], to: router)
         add("/v1/chats/{chatId}/messages", [.get: messages, .post: send], to: router)
