@@ -202,6 +202,16 @@ extension Session {
     }
 
     private func message(_ entry: OutboxEntry, _ chat: ChatID, _ number: UInt64, _ state: ClientState) throws -> Relay_V1_Send {
+        // Written before this device heard of the block.
+        if entry.target == nil {
+            do throws(ClientError) { try refuseBlocked(entry.recipient, state) } catch {
+                switch error {
+                case .blocked: throw Unsealable(code: "blocked", reason: error.description)
+                case .youBlock: throw Unsealable(code: "you_block", reason: error.description)
+                default: throw error
+                }
+            }
+        }
         var content = Relay_Client_V1_Content()
         content.text.text = entry.text
         content.writtenAtMs = entry.writtenAt.milliseconds
