@@ -23,14 +23,14 @@ extension Directory {
         try await readers.look { try $0.contact(of: user, with: peer) } ?? ContactRow(peer: peer, state: .none, category: "", version: 0)
     }
 
-    /// Does what a user, or an operator for them, decides about another user. When this returns, every later message is held to it.
-    package func decide(_ command: ContactCommand, actor: Actor? = nil) async throws(DirectoryError) -> ContactRow {
+    /// Does what a user decides about another one. When this returns, every later message is held to it.
+    package func decide(_ command: ContactCommand) async throws(DirectoryError) -> ContactRow {
         if let category = command.category, !category.isEmpty {
             _ = try Directory.checked(category, "category", characters: Limits.contactCategoryCharacters)
         }
         var command = command
         while true {
-            guard case .contact(let outcome) = try await perform(command.asCommand, actor: actor, telling: true) else { throw .storeFailed }
+            guard case .contact(let outcome) = try await perform(.contact(command), telling: true) else { throw .storeFailed }
             guard outcome.remaining else { return outcome.contact }
             // Blocked already; the rest of the shared groups are left step by step.
             command.basedOn = nil
@@ -39,8 +39,4 @@ extension Directory {
 
     /// Puts the configured policy into force, for the messages that come after it.
     package func apply(_ policy: ContactPolicy) async throws(DirectoryError) { _ = try await perform(.setContactPolicy(policy)) }
-}
-
-extension ContactCommand {
-    fileprivate var asCommand: Command { .contact(self) }
 }

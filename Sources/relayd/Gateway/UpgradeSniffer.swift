@@ -124,7 +124,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
         var head = HTTPResponseHead(version: .http1_1, status: .switchingProtocols)
         head.headers = ["Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": request.accept]
         if request.namesSubprotocol { head.headers.add(name: "Sec-WebSocket-Protocol", value: request.encoding.subprotocol) }
-        context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
         let operations = context.pipeline.syncOperations
         do {
             if let options = context.channel.syncOptions {
@@ -146,6 +146,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             operations.removeHandler(context: context, promise: nil)
             // Before anything can be forwarded, and with nothing of HTTP left between the handler and the socket.
             handler.start(request)
+            // Not before it is registered: what happens once the client has its answer is pushed.
+            pipeline.flush()
             operations.removeHandler(context: decoder, promise: removed)
         } catch {
             promise.fail(error)

@@ -47,7 +47,7 @@ extension SQLiteEngine {
         if after != stored.edge {
             if let change = try mirror(after, to: peer.id, of: user.id, stamp) { outcome.changes.append(change) }
             if let chat = try findChat(min(user.id, peer.id), max(user.id, peer.id)), let known = chats[chat] {
-                known.passes = try passes(user, peer)
+                known.passes = nil
             }
         }
         if command.action == .block, contactPolicy.leavesGroups {
@@ -73,16 +73,18 @@ extension SQLiteEngine {
         guard policy != contactPolicy else { return .done }
         contactPolicy = policy
         try statements.writeContactPolicy.run { $0.bind(1, policy.bits) }
-        for chat in chats.values where chat.kind == .direct { chat.passes = try passes(in: chat.members) }
+        for chat in chats.values { chat.passes = nil }
         return .done
     }
 
     // MARK: What sends ask
 
-    /// Whether messages pass between the members of a direct chat.
-    func passes(in members: [MemberState]) throws -> Bool {
-        guard members.count == 2 else { return true }
-        return try passes(members[0].user, members[1].user)
+    /// Whether messages pass between the members of a chat; from the disk for the first one only. A group's pass.
+    func passes(in chat: ChatState) throws -> Bool {
+        if let known = chat.passes { return known }
+        let passes = chat.kind != .direct || chat.members.count != 2 ? true : try passes(chat.members[0].user, chat.members[1].user)
+        chat.passes = passes
+        return passes
     }
 
     /// Two users without limits are a bot's or a load generator's: nobody asks there.

@@ -45,7 +45,6 @@ extension SQLiteEngine {
             $0.bind(5, users.count)
         }
         for user in users { try insertMember(user, into: chat, role: .member, stamp) }
-        if kind == .direct { chat.passes = try passes(in: chat.members) }
         chats[chat.id] = chat
         return chat
     }
@@ -73,7 +72,7 @@ extension SQLiteEngine {
         let chat = try chat(command.chat)
         guard chat.kind != .notes, chat.member(command.user) != nil else { throw Rejection.chatUnknown }
         if chat.kind == .direct, chat.members.contains(where: { $0.user.removed }) { throw Rejection.recipientGone }
-        if !chat.passes, let peer = chat.memberIDs.first(where: { $0 != command.user }) { throw try refusal(of: command.user, to: peer) }
+        if try !passes(in: chat), let peer = chat.memberIDs.first(where: { $0 != command.user }) { throw try refusal(of: command.user, to: peer) }
         let keys = try fit(command.keys, to: chat.members, at: stamp.time)
         let place = NewMessage(user: command.user, device: device, clientMessageID: command.clientMessageID, body: command.body, keys: keys)
         return .sent(try append(place, to: chat, audience: chat.memberIDs, stamp))

@@ -84,8 +84,8 @@ final class ChatState {
     /// The same, as identifiers: shared with every publication.
     private(set) var memberIDs: [UserID]
     var lastSeq: UInt64
-    /// Of a direct chat: its users are contacts and neither blocks the other. A group's messages pass.
-    var passes = true
+    /// Of a direct chat: its users are contacts and neither blocks the other. Nil until somebody asks.
+    var passes: Bool?
     private var authors: [UserID?] = []
 
     init(id: ChatID, kind: ChatKind, members: [MemberState], lastSeq: UInt64) {
@@ -224,7 +224,6 @@ extension SQLiteEngine {
         let kind = ChatKind(rawValue: UInt8(truncatingIfNeeded: statement.integer(0))) ?? .direct
         let lastSeq = statement.unsigned(1)
         let state = ChatState(id: id, kind: kind, members: try members(of: id), lastSeq: lastSeq)
-        if kind == .direct { state.passes = try passes(in: state.members) }
         chats[id] = state
         cachedMembers += max(1, state.members.count)
         return state
