@@ -14,7 +14,7 @@ import Testing
     /// Calls of the heap for each message that was sent, stored, delivered and acknowledged, in a debug build, with a tenth of headroom.
     static let allocationsPerMessage = 86.0
 
-    @Test(.timeLimit(.minutes(2))) func aMessageKeepsToItsAllocations() async throws {
+    @Test(.timeLimit(.minutes(10))) func aMessageKeepsToItsAllocations() async throws {
         let directory = try TemporaryDirectory()
         let counter = try Preload.AllocationCounter(directory)
         let relay = try RelayProcess(logLevel: "warning", environment: counter.environment)

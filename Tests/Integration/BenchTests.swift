@@ -4,7 +4,7 @@ import Testing
 
 /// All loads of `chatctl bench` on the real programs, small. It fails on broken promises, never on a figure.
 @Suite("Bench") struct BenchTests {
-    @Test(.timeLimit(.minutes(5))) func theShortFormKeepsItsPromises() async throws {
+    @Test(.timeLimit(.minutes(10))) func theShortFormKeepsItsPromises() async throws {
         let directory = try TemporaryDirectory()
         var environment = ProcessInfo.processInfo.environment
         environment["SHORT"] = "1"

@@ -6,7 +6,7 @@ import Testing
 
 /// What a person at a shell relies on: exit statuses, data on one stream and talk on the other, JSON as it is documented.
 @Suite("chatctl") struct ChatctlTests {
-    @Test(.timeLimit(.minutes(2))) func addsShowsAndRemovesUsers() async throws {
+    @Test(.timeLimit(.minutes(10))) func addsShowsAndRemovesUsers() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let chatctl = relay.chatctl
@@ -25,7 +25,7 @@ import Testing
         await relay.terminate()
     }
 
-    @Test(.timeLimit(.minutes(2))) func exitStatusesAndStreams() async throws {
+    @Test(.timeLimit(.minutes(10))) func exitStatusesAndStreams() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let cases: [(arguments: [String], status: Int32)] = [
@@ -44,7 +44,7 @@ import Testing
     }
 
     /// Whatever the relay's policy is.
-    @Test(.timeLimit(.minutes(2)), arguments: [true, false]) func theProbeGetsThrough(everyone: Bool) async throws {
+    @Test(.timeLimit(.minutes(10)), arguments: [true, false]) func theProbeGetsThrough(everyone: Bool) async throws {
         let relay = try RelayProcess(everyoneIsContact: everyone)
         try await relay.start()
         let result = try await relay.chatctl.run("probe")

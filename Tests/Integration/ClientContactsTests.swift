@@ -59,7 +59,7 @@ import Testing
         return relay
     }
 
-    @Test(.timeLimit(.minutes(2))) func asksAcceptsAndSends() async throws {
+    @Test(.timeLimit(.minutes(10))) func asksAcceptsAndSends() async throws {
         let relay = try await started()
         let (alice, bob) = (try await Person(relay, "alice", "phone"), try await Person(relay, "bob", "phone"))
         let early = try await alice.run("send", "too early", "--to", "bob")
@@ -86,7 +86,7 @@ import Testing
         await relay.terminate()
     }
 
-    @Test(.timeLimit(.minutes(2))) func decidesWithoutARelayAndResolvesAConflict() async throws {
+    @Test(.timeLimit(.minutes(10))) func decidesWithoutARelayAndResolvesAConflict() async throws {
         let relay = try await started()
         let (phone, laptop) = (try await Person(relay, "alice", "phone"), try await Person(relay, "alice", "laptop"))
         let bob = try await Person(relay, "bob", "phone")
@@ -124,7 +124,7 @@ import Testing
         await relay.terminate()
     }
 
-    @Test(.timeLimit(.minutes(2))) func theProbeAsksFirst() async throws {
+    @Test(.timeLimit(.minutes(10))) func theProbeAsksFirst() async throws {
         let relay = try await started()
         let result = try await relay.chatctl.run("probe")
         #expect(result.succeeded && result.standardOutput.contains("become contacts"), "\(result)")

@@ -11,7 +11,7 @@ import Testing
         var hint: String?
     }
 
-    @Test(.timeLimit(.minutes(2))) func curlExamplesWork() async throws {
+    @Test(.timeLimit(.minutes(10))) func curlExamplesWork() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let control = relay.control
@@ -34,7 +34,7 @@ import Testing
         await relay.terminate()
     }
 
-    @Test(.timeLimit(.minutes(2))) func badRequestsGetTypedErrors() async throws {
+    @Test(.timeLimit(.minutes(10))) func badRequestsGetTypedErrors() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let cases: [(method: String, path: String, body: String?, status: Int)] = [
@@ -62,7 +62,7 @@ import Testing
     }
 
     /// Needs root: nobody else can become another user.
-    @Test(.enabled(if: geteuid() == 0, "needs root to become another user"), .timeLimit(.minutes(2)))
+    @Test(.enabled(if: geteuid() == 0, "needs root to become another user"), .timeLimit(.minutes(10)))
     func aStrangerIsNotPermitted() async throws {
         let relay = try RelayProcess()
         // The way to the socket is open; the caller's credentials must decide.

@@ -11,7 +11,7 @@ import Testing
 @Suite("Crashes during deletions") struct CrashDeleteTests {
     /// For everyone and for oneself, in a direct chat and in a group whose wrapped keys lie in rows of their own. Killed while the deletion is
     /// written, at its flush, and when its answer goes out; the client repeats it. It is wholly done or wholly not, and in the end done once.
-    @Test(.timeLimit(.minutes(5))) func itIsWhollyDoneOrNotAtAll() async throws {
+    @Test(.timeLimit(.minutes(10))) func itIsWhollyDoneOrNotAtAll() async throws {
         var random = SeededGenerator(seed: CrashMatrixTests.seed("crashes during deletions"))
         let directory = try TemporaryDirectory()
         let faults = try Preload.Faults(directory)
@@ -135,7 +135,7 @@ final class DeletingPeople: @unchecked Sendable {
         {
             let texts = (0..<count).map { "\(device.name) wrote number \($0) \(what)" }
             let ids = try await send(texts)
-            try await device.session.wait(for: ids, .sent, timeout: .seconds(60))
+            try await device.session.wait(for: ids, .sent, timeout: .seconds(300))
             var found: [Place: Message] = [:]
             for (id, text) in zip(ids, texts) {
                 guard let sent = device.log.answers.last(where: { $0.id == id })?.place else { throw SupportFailure("“\(text)” was not sent") }
@@ -144,7 +144,7 @@ final class DeletingPeople: @unchecked Sendable {
             return found
         }
         let ids = try await ada.session.createGroup("the crew", with: ["ben", "cleo"] + silent.map { Self.user(of: $0.name) })
-        try await ada.session.wait(for: ids, .sent, timeout: .seconds(60))
+        try await ada.session.wait(for: ids, .sent, timeout: .seconds(300))
         guard let created = ada.log.answers.first(where: { $0.id == ids[0] })?.place.chat else { throw SupportFailure("there is no group") }
         try await cleo.wait(for: "the group") { log in log.changes.contains { $0.chatSeq == 2 } }
         var all = try await send(24, from: ada, "to ben") { try await ada.session.send($0, to: "ben") }
@@ -160,7 +160,7 @@ final class DeletingPeople: @unchecked Sendable {
             try await devices[device]?.wait(for: "\(count) messages") { $0.received.count >= count }
         }
         try await ben.session.markRead(ChatID(direct), 40)
-        try await ada.session.wait(for: ada.log.answers.filter { $0.place.chat.rawValue == chat }.map(\.id), .read, timeout: .seconds(60))
+        try await ada.session.wait(for: ada.log.answers.filter { $0.place.chat.rawValue == chat }.map(\.id), .read, timeout: .seconds(300))
         let everything = witnesses
         let bodies = try await blocking { try everything.values.flatMap { try $0.mailboxFromTheBeginning() } }
         for envelope in bodies { messages[Place(chat: envelope.chatID, seq: envelope.chatSeq)]?.body = Array(envelope.body) }
@@ -225,7 +225,7 @@ final class DeletingPeople: @unchecked Sendable {
     /// The client comes back and repeats it; what it wanted is done then, once, and what the authors are told is still true.
     func complete(_ deletion: Deletion) async throws {
         try await deletion.by.goOnline()
-        try await deletion.by.session.waitUntilSent(timeout: .seconds(60))
+        try await deletion.by.session.waitUntilSent(timeout: .seconds(300))
         carryOut(deletion)
         let (found, wanted) = (try await views(), expected())
         guard found == wanted else { throw SupportFailure("\(deletion), repeated: \(Self.difference(found, wanted))") }
@@ -318,7 +318,7 @@ final class DeletingPeople: @unchecked Sendable {
         var found: [String] = []
         let deleted = messages.values.filter(\.deleted)
         for device in devices.values {
-            try await device.session.waitUntilSent(timeout: .seconds(60))
+            try await device.session.waitUntilSent(timeout: .seconds(300))
             try await device.goOffline()
         }
         for (name, device) in devices.sorted(by: { $0.key < $1.key }) {

@@ -20,7 +20,7 @@ import Testing
     /// Those of more than 32 members have their wrapped keys in rows of their own, unless so many are removed that they fit into the message's again.
     /// With two event loops the largest one's copies go out in slices.
     @Test(
-        .timeLimit(.minutes(5)),
+        .timeLimit(.minutes(10)),
         arguments: [
             Size(others: 0, connected: 0, rounds: 10), Size(others: 40, connected: 16, rounds: 5),
             Size(others: 130, connected: 2 * Limits.fanOutSlice, rounds: 2),
@@ -111,7 +111,7 @@ final class CrashedGroup: @unchecked Sendable {
 
         let invited = userIDs.keys.filter { $0 != "ada" }.sorted()
         let ids = try await owner.session.createGroup("the crew", with: invited)
-        try await owner.session.wait(for: ids, .sent, timeout: .seconds(60))
+        try await owner.session.wait(for: ids, .sent, timeout: .seconds(300))
         guard let place = owner.log.answers.first(where: { $0.id == ids[0] })?.place else { throw SupportFailure("there is no group") }
         chat = place.chat
         texts[owner.name] = [ids[0]: Self.text(.create, invited.compactMap { userIDs[$0] }), ids[1]: Self.text(.rename, [])]
@@ -178,7 +178,7 @@ final class CrashedGroup: @unchecked Sendable {
         kills += 1
         for (device, some) in written { texts[device.name, default: [:]].merge(some) { first, _ in first } }
         for (change, id) in queued {
-            try await change.by.session.wait(for: [id], .sent, timeout: .seconds(60))
+            try await change.by.session.wait(for: [id], .sent, timeout: .seconds(300))
             texts[change.by.name, default: [:]][id] = Self.text(change.action, change.users.compactMap { userIDs[$0] })
             if change.action == .add { members.formUnion(change.users) } else { members.subtract(change.users) }
         }
@@ -197,7 +197,7 @@ final class CrashedGroup: @unchecked Sendable {
             let texts = (0..<2).map { "\(device.name) wrote number \(written.count + $0) of round \(round)" }
             let ids = try await device.session.send(texts, toGroup: .chat(chat))
             for (id, text) in zip(ids, texts) { written[id] = text }
-            try await device.session.wait(for: ids, .sent, timeout: .seconds(60))
+            try await device.session.wait(for: ids, .sent, timeout: .seconds(300))
         }
         return written
     }

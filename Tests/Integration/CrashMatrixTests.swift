@@ -14,7 +14,7 @@ import Testing
     }
 
     /// A device that comes back to thousands of messages is interrupted again and again, by kills of the relay and ends of its own program.
-    @Test(.timeLimit(.minutes(5))) func whileADeviceDrains() async throws {
+    @Test(.timeLimit(.minutes(10))) func whileADeviceDrains() async throws {
         let missed = 2000
         var random = SeededGenerator(seed: Self.seed("crashes while a device drains"))
         let relay = try RelayProcess(logLevel: "warning")
@@ -25,7 +25,7 @@ import Testing
         try await alice.goOnline()
         for begin in stride(from: 0, to: missed, by: 100) {
             let ids = try await alice.session.send((begin..<begin + 100).map { "number \($0)" }, to: "bob")
-            try await alice.session.wait(for: ids, .sent, timeout: .seconds(120))
+            try await alice.session.wait(for: ids, .sent, timeout: .seconds(300))
         }
 
         try await bob.start()
@@ -40,10 +40,10 @@ import Testing
             }
             try await relay.start()
         }
-        try await bob.wait(for: "all messages", timeout: .seconds(120)) { $0.received.count >= missed }
+        try await bob.wait(for: "all messages", timeout: .seconds(300)) { $0.received.count >= missed }
         // One more behind them all: nothing else is left.
         let last = try await alice.session.send(["the last one"], to: "bob")
-        try await alice.session.wait(for: last, .sent, timeout: .seconds(120))
+        try await alice.session.wait(for: last, .sent, timeout: .seconds(300))
         try await bob.wait(for: "the last message") { $0.received.last?.text == "the last one" }
         try await alice.close()
         try await bob.close()
@@ -60,7 +60,7 @@ import Testing
     }
 
     /// Only the checkpointer writes to the database file: the relay dies exactly there, while sends go on.
-    @Test(.timeLimit(.minutes(5))) func whileTheLogIsCopied() async throws {
+    @Test(.timeLimit(.minutes(10))) func whileTheLogIsCopied() async throws {
         var random = SeededGenerator(seed: Self.seed("crashes while the log is copied"))
         let directory = try TemporaryDirectory()
         let faults = try Preload.Faults(directory)
@@ -97,7 +97,7 @@ import Testing
     }
 
     /// The disk takes no more, or one flush fails: the relay refuses everything, says why, and ends; nothing that was answered is lost.
-    @Test(.timeLimit(.minutes(5)), arguments: DiskFault.all) func whenTheDiskFails(fault: DiskFault) async throws {
+    @Test(.timeLimit(.minutes(10)), arguments: DiskFault.all) func whenTheDiskFails(fault: DiskFault) async throws {
         let directory = try TemporaryDirectory()
         let faults = try Preload.Faults(directory)
         let relay = try RelayProcess(logLevel: "warning", environment: faults.environment)

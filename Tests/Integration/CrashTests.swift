@@ -109,7 +109,7 @@ import Testing
                 texts.withLock { texts in
                     for (id, text) in zip(ids, batch) { texts[phone.name, default: [:]][id] = text }
                 }
-                try await phone.session.wait(for: ids, .sent, timeout: .seconds(120))
+                try await phone.session.wait(for: ids, .sent, timeout: .seconds(300))
                 report()
             }
         }
@@ -130,17 +130,17 @@ import Testing
         func waitUntil(answered count: Int) async throws {
             let mine = phones[0].log.answers.count
             let share = max(0, (count - checker.answeredCount) / (2 * CrashTests.pairs))
-            try await phones[0].wait(for: "answers", timeout: .seconds(120)) { $0.answers.count >= mine + share }
+            try await phones[0].wait(for: "answers", timeout: .seconds(300)) { $0.answers.count >= mine + share }
         }
 
         /// Waits until everything has arrived everywhere, then tells the checker what the devices showed.
         func finish() async throws {
-            for phone in phones { try await phone.session.waitUntilSent(timeout: .seconds(120)) }
+            for phone in phones { try await phone.session.waitUntilSent(timeout: .seconds(300)) }
             report()
             let sent = phones.map { phone in texts.withLock { $0[phone.name]?.count ?? 0 } }
             for side in 0...1 {
-                try await phones[side].wait(for: "all messages of the other side", timeout: .seconds(120)) { $0.received.count >= sent[1 - side] }
-                try await laptops[side].wait(for: "all messages", timeout: .seconds(120)) { $0.received.count >= sent[0] + sent[1] }
+                try await phones[side].wait(for: "all messages of the other side", timeout: .seconds(300)) { $0.received.count >= sent[1 - side] }
+                try await laptops[side].wait(for: "all messages", timeout: .seconds(300)) { $0.received.count >= sent[0] + sent[1] }
             }
             for device in phones + laptops {
                 try await device.close()

@@ -10,7 +10,7 @@ import Testing
         return (result.status, result.standardOutput + result.standardError)
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: [1, 2]) func nothingBreaks(seed: Int) async throws {
+    @Test(.timeLimit(.minutes(10)), arguments: [1, 2]) func nothingBreaks(seed: Int) async throws {
         let failures = try TemporaryDirectory()
         let run = try await Self.fuzz(["--seed", "\(seed)", "--cases", "2500", "--streams", "96"], failures: failures)
         #expect(run.status == .exited(0), "\(run.output)")
@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(2)),
+        .timeLimit(.minutes(10)),
         arguments: [
             ("faulty-crashing", "FAILED with signal"), ("faulty-leaking", "the heap grew"), ("faulty-lying", "more than 40 bytes passed"),
             ("faulty-endless", "one input takes longer than 4 s"),
@@ -36,7 +36,7 @@ import Testing
         #expect(again.status != .exited(0))
     }
 
-    @Test(.timeLimit(.minutes(2))) func theCorpusIsAsGenerated() async throws {
+    @Test(.timeLimit(.minutes(10))) func theCorpusIsAsGenerated() async throws {
         let run = try await Subprocess.run("\(Programs.directory)/relay-fuzz", ["corpus", "--check"])
         #expect(run.status == .exited(0), "\(run.standardOutput)\(run.standardError)")
     }

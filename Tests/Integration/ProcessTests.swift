@@ -5,7 +5,7 @@ import Testing
 
 /// relayd as the service manager sees it.
 @Suite("relayd as a process") struct ProcessTests {
-    @Test(.timeLimit(.minutes(2))) func saysReadyAnswersAndStopsCleanly() async throws {
+    @Test(.timeLimit(.minutes(10))) func saysReadyAnswersAndStopsCleanly() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let status = try await relay.chatctl.status()
@@ -14,7 +14,7 @@ import Testing
         #expect(await relay.terminate() == .exited(0), "\(relay.standardError)")
     }
 
-    @Test(.timeLimit(.minutes(2))) func aSecondOneOnTheSameStoreIsRefused() async throws {
+    @Test(.timeLimit(.minutes(10))) func aSecondOneOnTheSameStoreIsRefused() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let second = try await Subprocess.run(Programs.relayd, ["--config", relay.configurationPath])
@@ -23,7 +23,7 @@ import Testing
         #expect(await relay.terminate() == .exited(0))
     }
 
-    @Test(.timeLimit(.minutes(2))) func whatItKnewSurvivesAKill() async throws {
+    @Test(.timeLimit(.minutes(10))) func whatItKnewSurvivesAKill() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         _ = try await relay.chatctl.addUser("alice")
@@ -33,7 +33,7 @@ import Testing
         await relay.terminate()
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: ["[listen]\naddress = \"0.0.0.0:18999\"\n", "[listen]\nadress = \"127.0.0.1:1\"\n", "[listen\n"])
+    @Test(.timeLimit(.minutes(10)), arguments: ["[listen]\naddress = \"0.0.0.0:18999\"\n", "[listen]\nadress = \"127.0.0.1:1\"\n", "[listen\n"])
     func aWrongConfigurationIsRefused(text: String) async throws {
         let directory = try TemporaryDirectory()
         let path = directory.file("relayd.toml")
@@ -43,7 +43,7 @@ import Testing
         #expect(result.standardError.contains("relayd:"), "\(result.standardError)")
     }
 
-    @Test(.timeLimit(.minutes(2))) func theStoreIsItsOwn() async throws {
+    @Test(.timeLimit(.minutes(10))) func theStoreIsItsOwn() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let mode = try FileManager.default.attributesOfItem(atPath: relay.storePath)[.posixPermissions] as? Int

@@ -15,7 +15,7 @@ import Testing
         var dead: [Letter]
     }
 
-    @Test(.timeLimit(.minutes(3))) func nothingIsSentToOtherDevicesThanThoseVerified() async throws {
+    @Test(.timeLimit(.minutes(10))) func nothingIsSentToOtherDevicesThanThoseVerified() async throws {
         let relay = try RelayProcess()
         try await relay.start()
         let directory = try TemporaryDirectory()

@@ -158,7 +158,7 @@ import Testing
         }
     }
 
-    @Test(.timeLimit(.minutes(5))) func aKilledUpgradeLosesNothing() async throws {
+    @Test(.timeLimit(.minutes(10))) func aKilledUpgradeLosesNothing() async throws {
         var random = SeededGenerator(seed: CrashMatrixTests.seed("killed upgrade"))
         let store = FirstStore()
         let directory = try TemporaryDirectory()

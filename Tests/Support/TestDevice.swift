@@ -68,7 +68,7 @@ package final class TestDevice: Sendable {
     package var log: Log { state.withLock { $0.log } }
 
     /// Connects; returns when the mailbox has been received.
-    package func goOnline(timeout: Duration = .seconds(30)) async throws {
+    package func goOnline(timeout: Duration = .seconds(300)) async throws {
         try await session.start()
         try await session.waitUntilCaughtUp(timeout: timeout)
     }
@@ -133,7 +133,7 @@ package final class TestDevice: Sendable {
     }
 
     /// Waits until the log is as wished; throws with `what` after `timeout`.
-    package func wait(for what: String, timeout: Duration = .seconds(60), until condition: @escaping @Sendable (Log) -> Bool) async throws {
+    package func wait(for what: String, timeout: Duration = .seconds(300), until condition: @escaping @Sendable (Log) -> Bool) async throws {
         let timedOut = try await withThrowingTaskGroup(of: Bool.self) { group in
             let number = state.withLock { state in
                 state.nextWaiter += 1

@@ -58,7 +58,7 @@ private final class Answering: WebSocketDelegate {
 
 @Suite struct EarlyFramesTests {
     /// A ping, “hi”, and a close with 1012: all of them make the client write while its HTTP codecs are still being removed.
-    @Test(.timeLimit(.minutes(3)), arguments: [false, true]) func framesRightBehindTheHandshake(hangsUp: Bool) async throws {
+    @Test(.timeLimit(.minutes(10)), arguments: [false, true]) func framesRightBehindTheHandshake(hangsUp: Bool) async throws {
         let frames: [UInt8] = [0x89, 0x00, 0x81, 0x02, 0x68, 0x69, 0x88, 0x02, 0x03, 0xf4]
         let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton).childChannelInitializer { channel in
             channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Eager(frames: frames, hangsUp: hangsUp)) }

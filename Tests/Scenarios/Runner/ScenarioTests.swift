@@ -16,7 +16,7 @@ import Testing
 
     @Test func thereAreScripts() { #expect(!Self.names.isEmpty, "no script in \(Self.folder) fits") }
 
-    @Test(.timeLimit(.minutes(3)), arguments: names) func scenario(name: String) async throws {
+    @Test(.timeLimit(.minutes(10)), arguments: names) func scenario(name: String) async throws {
         do {
             let script = try Script(name: name, text: try String(contentsOfFile: "\(Self.folder)/\(name).scn", encoding: .utf8))
             try await ScenarioRun(script).play()

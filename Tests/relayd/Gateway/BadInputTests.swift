@@ -10,7 +10,7 @@ import Testing
 
 @testable import RelayGateway
 
-@Suite(.timeLimit(.minutes(2))) struct BadInputTests {
+@Suite(.timeLimit(.minutes(10))) struct BadInputTests {
     // MARK: The handshake
 
     @Test func refusedUpgrades() async throws {

@@ -31,7 +31,7 @@ private func send(_ chat: Relay_V1_Chat, _ number: UInt64, _ body: [UInt8], requ
     return frame
 }
 
-@Suite(.timeLimit(.minutes(2))) struct GatewayTests {
+@Suite(.timeLimit(.minutes(10))) struct GatewayTests {
     @Test func aMessageGoesAllTheWay() async throws {
         try await RunningGateway.run { relay, _ in
             let alice = try await relay.addUser("alice")

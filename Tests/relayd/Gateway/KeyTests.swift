@@ -76,7 +76,7 @@ extension RunningGateway {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct KeyTests {
+@Suite(.timeLimit(.minutes(10))) struct KeyTests {
     @Test func signaturesAreChecked() async throws {
         try await RunningGateway.run { relay, _ in
             let alice = try await relay.addUser("alice")

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// What shares a commit. The patience of most receivers here is longer than the test may run: what ends a wait is what was done.
-@Suite(.timeLimit(.minutes(1))) struct WriterTests {
+@Suite(.timeLimit(.minutes(10))) struct WriterTests {
     private final class Receiver: CommitReceiver {
         let patience: Duration
         let batches: AsyncStream<Int>
