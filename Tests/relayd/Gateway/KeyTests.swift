@@ -70,10 +70,6 @@ extension RunningGateway {
                 .POST, "/v1/connection/user/\(user.user)/recipient/\(peer.user)", Relay_V1_ContactRequest(), token: user.token)
         }
     }
-
-    fileprivate func secondDevice(of name: String) async throws -> Device {
-        try await enrol(try await directory.createInvite(user: name, lifetime: nil, actor: Actor(uid: 0, operation: "test", subject: name)).code)
-    }
 }
 
 @Suite(.timeLimit(.minutes(10))) struct KeyTests {

@@ -117,6 +117,11 @@ final class RunningGateway: Sendable {
         return try await enrol(added.invite.code)
     }
 
+    /// Enrols a further device.
+    func secondDevice(of name: String) async throws -> Device {
+        try await enrol(try await directory.createInvite(user: name, lifetime: nil, actor: Actor(uid: 0, operation: "test", subject: name)).code)
+    }
+
     func enrol(_ code: String) async throws -> Device {
         let secrets = DeviceSecrets.generate(SystemEntropy())
         let keys = secrets.publicKeys
