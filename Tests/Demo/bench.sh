@@ -76,9 +76,9 @@ version=$("$programs/relayd" --version 2>/dev/null | head -n 1)
 
 # ---- The loads ----
 
-rounds=3 pairs=100 seconds=5 slow=10 members=1000 fanout=10 stored=100000 missed=50000 some=10000 many=19000 every=60 seed=60 surge=60
+rounds=3 pairs=100 seconds=5 slow=10 members=1000 fanout=10 stored=100000 missed=50000 some=10000 many=19000 every=60 seed=60 surge=60 contacts=1000 devices=5
 if [ -n "${SHORT:-}" ]; then
-    rounds=1 pairs=10 seconds=1 slow=1 members=20 fanout=1 stored=1000 missed=500 some=50 many=100 every=1 seed=2 surge=1
+    rounds=1 pairs=10 seconds=1 slow=1 members=20 fanout=1 stored=1000 missed=500 some=50 many=100 every=1 seed=2 surge=1 contacts=10 devices=2
 fi
 
 configure warning
@@ -105,6 +105,8 @@ fresh_relay
 run "idle.1" idle --connections $some --connections $many
 fresh_relay
 run "seed.1" seed --connections $many --every $every --seconds $seed
+fresh_relay
+run "keys.1" keys --contacts $contacts --devices $devices
 if [ "${SURGE:-1}" != 0 ]; then
     fresh_relay
     run "surge.1" surge --seconds $surge ${SHORT:+--pairs 20}
@@ -129,6 +131,8 @@ idle_kb_10k=$(divide "$(idle 1)" 1024)
 idle_kb_19k=$(divide "$(idle 2)" 1024)
 seed_load_p99_ms=$(divide "$(median seed latency.p99Microseconds)" 1000)
 seed_load_cores=$(median seed cost.cores)
+key_change_last_ms=$(divide "$(median keys changeToLast.maxMicroseconds)" 1000)
+key_change_cpu_us=$(median keys cost.cpuMicrosecondsPerMessage)
 
 # row WHAT MEASURED MARK UNIT. Without a mark it is a figure only, as most are in the short form.
 row() {
@@ -160,6 +164,8 @@ row "idle connection, $some of them" "$idle_kb_10k" "$(mark 4)" "KB of memory"
 row "idle connection, $many of them" "$idle_kb_19k" "$(mark 4)" "KB of memory"
 row "$many connections, 4 KB every $every s, p99" "$seed_load_p99_ms" "$(mark 50)" ms
 row "$many connections, 4 KB every $every s" "$seed_load_cores" "$(mark 0.10)" "cores of relayd"
+row "key change, $contacts contacts with $devices devices, at most" "$key_change_last_ms" "$(mark 1000)" "ms to the last device"
+row "key change, $contacts contacts with $devices devices" "$key_change_cpu_us" "" "µs CPU a device told"
 if [ -e "$replies/surge.1" ]; then
     row "surge of 10x for $surge s, memory at most" "$(divide "$(value "$replies/surge.1" residentBytesPeak)" 1048576 1)" "" MB
     row "surge of 10x for $surge s, latency normal after" "$(value "$replies/surge.1" recoverySeconds)" "" s
@@ -189,6 +195,8 @@ cat >"$target/latest.json.new" <<JSON
   "idle_kb_19k": $(number "$idle_kb_19k"),
   "seed_load_p99_ms": $(number "$seed_load_p99_ms"),
   "seed_load_cores": $(number "$seed_load_cores"),
+  "key_change_last_ms": $(number "$key_change_last_ms"),
+  "key_change_cpu_us": $(number "$key_change_cpu_us"),
   "lost": $lost,
   "doubled": $doubled,
   "context": {

@@ -57,6 +57,9 @@ enum BenchSamples {
         ], connectionsPerSecond: 2078.4, cpuMicrosecondsPerConnection: 284.8, verdict: BenchVerdict())
     static let seed = SeedReport(
         connections: 19_000, bodyBytes: 4096, everySeconds: 60, cost: cost, latency: latency, refusals: clean, verdict: kept)
+    static let keys = KeysReport(
+        contacts: 1000, devices: 5, changes: 10, cost: cost, answered: latency, changeToLast: latency,
+        verdict: BenchVerdict(accepted: 10, delivered: 50_040))
     static let surge = SurgeReport(
         pairs: 400, bodyBytes: 256, sustainablePerSecond: 40_000, offeredPerSecond: 400_000, acceptedPerSecond: 38_000.5, seconds: 60,
         normalPerSecond: 10_000, normal: latency, residentBytesBefore: 50_000_000, residentBytesPeak: 250_000_000, residentBytesAfter: 120_000_000,

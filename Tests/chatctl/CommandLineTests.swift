@@ -21,7 +21,8 @@ import Testing
             ["bench", "--seconds", "601"], ["bench", "fanout", "--members", "1"], ["bench", "fanout", "--members", "1001"],
             ["bench", "fanout", "--members", "3", "--senders", "4"], ["bench", "offline", "--pairs", "10", "--messages", "9"],
             ["bench", "offline", "--backlog", "-1"], ["bench", "idle", "--connections", "0"], ["bench", "seed", "--connections", "3"],
-            ["bench", "seed", "--every", "0"], ["bench", "surge", "--seconds", "x"],
+            ["bench", "seed", "--every", "0"], ["bench", "surge", "--seconds", "x"], ["bench", "keys", "--contacts", "1001"],
+            ["bench", "keys", "--changes", "51"],
         ])
     func usage(arguments: [String]) async throws {
         let result = try await chatctl.run(arguments)
@@ -50,7 +51,7 @@ import Testing
         #expect(missing.standardError.contains("chatctl: hint: systemctl start relayd"))
     }
 
-    @Test(arguments: [["bench"], ["bench", "fanout"], ["bench", "offline"], ["bench", "idle"], ["bench", "seed"], ["bench", "surge"]])
+    @Test(arguments: [["bench"], ["bench", "fanout"], ["bench", "offline"], ["bench", "idle"], ["bench", "seed"], ["bench", "surge"], ["bench", "keys"]])
     func aLoadWithoutADaemonExitsWith69(arguments: [String]) async throws {
         #expect(try await chatctl.run(arguments).status == .exited(69))
     }

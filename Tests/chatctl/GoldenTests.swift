@@ -222,6 +222,8 @@ import Testing
     @Test func benchSeed() throws { try check("bench-seed", BenchSamples.seed) { BenchSamples.seed.show(on: &$0) } }
     @Test func benchSurge() throws { try check("bench-surge", BenchSamples.surge) { BenchSamples.surge.show(on: &$0) } }
 
+    @Test func benchKeys() throws { try check("bench-keys", BenchSamples.keys) { BenchSamples.keys.show(on: &$0) } }
+
     @Test func streamsAreOneValueALine() throws {
         let output = Output(json: true, color: false, terminal: false, now: Self.now)
         #expect(try output.streamText(Self.audit.entries[0], line: "ignored").split(separator: "\n").count == 1)

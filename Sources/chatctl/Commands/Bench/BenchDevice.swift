@@ -214,6 +214,9 @@ final class BenchDevice: WebSocketDelegate {
         case .caughtUp:
             caughtUp?.succeed()
             caughtUp = nil
+        case .keyChange:
+            home.tally.keyChanges += 1
+            home.tally.lastKeyChange = now
         case .delivered, .other: break
         case nil:
             home.broke("the relay sent a frame that cannot be read")

@@ -60,6 +60,7 @@ enum BenchFrames {
         case error(request: UInt64, code: String, message: String)
         case delivered
         case caughtUp
+        case keyChange
         /// What the bench does not need: receipts, pongs, announcements.
         case other
     }
@@ -98,6 +99,7 @@ enum BenchFrames {
                     guard readDeliver(inner, envelope) else { return nil }
                     reply = .delivered
                 case (6, .bytes): reply = .caughtUp
+                case (10, .bytes): reply = .keyChange
                 default: break
                 }
             }

@@ -37,6 +37,9 @@ final class BenchLoop {
         /// Due, and never sent.
         var heldBack = 0
         var reconnects = 0
+        /// How many changed keys devices were told, and when the last one: nanoseconds of the loops' clock.
+        var keyChanges = 0
+        var lastKeyChange: UInt64 = 0
         /// By the relay's code, and connections that it closed by close code.
         var refusals: [String: Int] = [:]
         /// Why a connection ended before the run did.
@@ -49,7 +52,8 @@ final class BenchLoop {
             Tally(
                 issued: left.issued + right.issued, answered: left.answered + right.answered, accepted: left.accepted + right.accepted,
                 expected: left.expected + right.expected, delivered: left.delivered + right.delivered, heldBack: left.heldBack + right.heldBack,
-                reconnects: left.reconnects + right.reconnects, refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +),
+                reconnects: left.reconnects + right.reconnects, keyChanges: left.keyChanges + right.keyChanges,
+                lastKeyChange: max(left.lastKeyChange, right.lastKeyChange), refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +),
                 broken: left.broken ?? right.broken)
         }
     }

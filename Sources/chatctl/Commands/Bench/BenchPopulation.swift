@@ -55,8 +55,34 @@ final class BenchPopulation: Sendable {
         }
     }
 
-    private static func enrol(_ code: String, _ api: RelayAPI) async throws -> BenchAccount {
+    /// Adds a user whose first device can sign: for one of them only, as secrets are kept in memory that is locked.
+    func addOwner() async throws -> (account: BenchAccount, secrets: DeviceSecrets) {
         let secrets = DeviceSecrets.generate(SystemEntropy())
+        let name = "\(tag)-owner"
+        let reply = try await controls[0].call(BenchPopulation.user(name))
+        added.withLock { $0.append(name) }
+        return (try await BenchPopulation.enrol(reply.invite.code, apis[0], secrets), secrets)
+    }
+
+    /// Adds so many users, with so many devices each, that are contacts of the owner, and further devices of the owner. Gives the devices of all of
+    /// them.
+    func addContacts(_ count: Int, devices: Int, ownerDevices: Int) async throws -> [BenchAccount] {
+        let owner = "\(tag)-owner"
+        let start = added.withLock { $0.count }
+        let others = try await add(count, devices: devices).flatMap { $0 }
+        _ = try await inParallel(count, "introducing users") { [self] number, control, _ in
+            try await control.call(ContactAdd(user: owner, peer: "\(tag)-\(start + number)", reason: "chatctl bench"))
+        }
+        var own: [BenchAccount] = []
+        while own.count < ownerDevices {
+            own.append(try await BenchPopulation.enrol(try await controls[0].call(InviteCreate(user: owner)).code, apis[0]))
+        }
+        return own + others
+    }
+
+    private static func enrol(
+        _ code: String, _ api: RelayAPI, _ secrets: DeviceSecrets = DeviceSecrets.generate(SystemEntropy())
+    ) async throws -> BenchAccount {
         let enrolled = try await api.enrol(code: code, deviceName: "bench", secrets: secrets)
         let device = DeviceID(enrolled.deviceID)
         let token = try await api.token(device: device, secrets: secrets)

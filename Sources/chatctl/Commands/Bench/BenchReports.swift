@@ -243,6 +243,31 @@ struct IdleReport: BenchReport {
     }
 }
 
+struct KeysReport: BenchReport {
+    var load = "keys"
+    var contacts: Int
+    /// Of each user.
+    var devices: Int
+    var changes: Int
+    /// Per device that was told.
+    var cost: BenchCost
+    /// From the request to its answer, which comes when the change is on the disk.
+    var answered: BenchLatency
+    /// Of each change: from the request until the last device was told.
+    var changeToLast: BenchLatency
+    /// Accepted are changes, delivered is what devices were told.
+    var verdict: BenchVerdict
+
+    func show(on page: inout Page) {
+        page.pairs(
+            [
+                ("contacts", Cell(Figures.count(contacts))),
+                ("devices", Cell("\(Figures.count(devices)) each")),
+                ("changes", Cell(Figures.count(changes))),
+            ] + cost.rows("a device told") + answered.rows("answered") + changeToLast.rows("last device told") + verdict.rows)
+    }
+}
+
 struct SeedReport: BenchReport {
     var load = "seed"
     var connections: Int
