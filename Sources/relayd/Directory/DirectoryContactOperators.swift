@@ -29,7 +29,7 @@ extension Directory {
     /// Makes two users contacts of each other, in one step.
     /// - Returns: false when they were already.
     package func introduce(_ user: UserID, to peer: UserID, actor: Actor) async throws(DirectoryError) -> Bool {
-        try await !act(.introduce, user, peer, actor).changes.isEmpty
+        try await !act(.introduce, user, peer, actor).outcome.changes.isEmpty
     }
 
     /// What ``block(_:for:actor:)`` would do.
@@ -44,16 +44,7 @@ extension Directory {
     /// Blocks a user on another one's behalf, who has left all groups that both are in, where the policy is so, when this returns.
     package func block(_ peer: UserID, for user: UserID, actor: Actor) async throws(DirectoryError) -> (changed: Bool, groupsLeft: Int) {
         let isNew = try await !relation(of: user, with: peer).blocks
-        let first = try await act(.block, user, peer, actor)
-        var groups = first.publications.count
-        var remaining = first.remaining
-        while remaining {
-            // The same decision: the audit log has it once.
-            let more = try await act(.block, user, peer, nil)
-            groups += more.publications.count
-            remaining = more.remaining
-        }
-        return (isNew, groups)
+        return (isNew, try await act(.block, user, peer, actor).groupsLeft)
     }
 
     /// Lifts a user's block.
@@ -65,10 +56,10 @@ extension Directory {
         return true
     }
 
-    private func act(_ action: ContactAction, _ user: UserID, _ peer: UserID, _ actor: Actor?) async throws(DirectoryError) -> ContactOutcome {
-        let command = ContactCommand(user: user, peer: peer, action: action)
-        guard case .contact(let outcome) = try await perform(.contact(command), actor: actor, telling: true) else { throw .storeFailed }
-        return outcome
+    private func act(
+        _ action: ContactAction, _ user: UserID, _ peer: UserID, _ actor: Actor
+    ) async throws(DirectoryError) -> (outcome: ContactOutcome, groupsLeft: Int) {
+        try await complete(ContactCommand(user: user, peer: peer, action: action), actor: actor)
     }
 
     /// What operators did about blocks and contacts, newest first.

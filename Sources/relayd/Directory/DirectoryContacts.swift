@@ -28,12 +28,22 @@ extension Directory {
         if let category = command.category, !category.isEmpty {
             _ = try Directory.checked(category, "category", characters: Limits.contactCategoryCharacters)
         }
+        return try await complete(command).outcome.contact
+    }
+
+    /// Does a decision to its end: a block leaves the shared groups some at a time.
+    /// - Returns: what it came to at last, and how many groups were left.
+    func complete(_ command: ContactCommand, actor: Actor? = nil) async throws(DirectoryError) -> (outcome: ContactOutcome, groupsLeft: Int) {
         var command = command
+        var actor = actor
+        var groups = 0
         while true {
-            guard case .contact(let outcome) = try await perform(.contact(command), telling: true) else { throw .storeFailed }
-            guard outcome.remaining else { return outcome.contact }
-            // Blocked already; the rest of the shared groups are left step by step.
+            guard case .contact(let outcome) = try await perform(.contact(command), actor: actor, telling: true) else { throw .storeFailed }
+            groups += outcome.publications.count
+            guard outcome.remaining else { return (outcome, groups) }
+            // The same decision: nothing came between, and the audit log has it once.
             command.basedOn = nil
+            actor = nil
         }
     }
 

@@ -69,10 +69,16 @@ extension SQLiteEngine {
         return ContactChange(user: peer, row: row(theirs, of: user, stamp))
     }
 
-    func setContactPolicy(_ policy: ContactPolicy) throws -> Outcome {
+    func setContactPolicy(_ policy: ContactPolicy, _ stamp: Stamp) throws -> Outcome {
         guard policy != contactPolicy else { return .done }
+        let tellsOtherwise = policy.tellsBlocked != contactPolicy.tellsBlocked
         contactPolicy = policy
         try statements.writeContactPolicy.run { $0.bind(1, policy.bits) }
+        if tellsOtherwise {
+            // What the blocked ones see has changed. Versions may not be shared by rows of one list, so everybody gets the whole list once.
+            try statements.listUntoldBlocks.run()
+            try statements.raiseAllContactsFloors.run { $0.bind(1, stamp.rawValue) }
+        }
         for chat in chats.values { chat.passes = nil }
         return .done
     }

@@ -79,7 +79,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .resumeUser(let user): return try resumeUser(user)
             case .clearUser(let user, let limit): return try clearUser(user, limit: limit, stamp)
             case .contact(let command): return try contact(command, stamp)
-            case .setContactPolicy(let policy): return try setContactPolicy(policy)
+            case .setContactPolicy(let policy): return try setContactPolicy(policy, stamp)
             case .setKeys(let command): return try setKeys(command, stamp)
             case .takePrekeys(let command): return try takePrekeys(command)
             case .openChat(let first, let second): return try openChat(first, second, stamp)

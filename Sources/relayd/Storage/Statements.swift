@@ -63,6 +63,8 @@ struct Statements {
     let writeContactEdge: Statement
     let deleteEndedContacts: Statement
     let raiseContactsFloor: Statement
+    let raiseAllContactsFloors: Statement
+    let listUntoldBlocks: Statement
     let deleteContacts: Statement
     let writeContactPolicy: Statement
 
@@ -201,6 +203,9 @@ struct Statements {
             "DELETE FROM contacts WHERE user_id = ? AND version <= ? AND relation = 0 AND NOT blocks AND NOT is_blocked")
         raiseContactsFloor = try database.prepare("UPDATE users SET contacts_floor = max(contacts_floor, ?2) WHERE user_id = ?1")
         deleteContacts = try database.prepare("DELETE FROM contacts WHERE user_id = ?")
+        raiseAllContactsFloors = try database.prepare("UPDATE users SET contacts_floor = max(contacts_floor, ?)")
+        // Nobody else's number, and older than all that a client can have seen.
+        listUntoldBlocks = try database.prepare("UPDATE contacts SET version = peer_id WHERE version = 0 AND is_blocked")
         writeContactPolicy = try database.prepare(
             "INSERT INTO meta (key, value) VALUES ('contact_policy', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
     }

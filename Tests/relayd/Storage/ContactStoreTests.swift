@@ -88,6 +88,23 @@ import Testing
         #expect(try await row(world, bob, alice)?.state == .incoming)
     }
 
+    /// What a device has seen is not what it would be told now.
+    @Test(arguments: [true, false]) func anotherPolicyListsEverythingAgain(tells: Bool) async throws {
+        let world = try await World(policy: ContactPolicy(tellsBlocked: !tells))
+        let (alice, bob) = (world.alice, world.bob)
+        let carol = try await world.addUser("carol", invite: 9)
+        try await decided(world, alice, .request, carol)
+        try await decided(world, carol, .accept, alice)
+        try await decided(world, bob, .block, alice)
+        #expect(try await row(world, alice, bob)?.state ?? .none == (tells ? .none : .blockedByThem))
+        let before = try await page(world, alice).version
+        _ = try await world.perform(.setContactPolicy(ContactPolicy(tellsBlocked: tells)))
+        let all = try await page(world, alice, since: before)
+        #expect(!all.isDelta && all.rows.map(\.state) == (tells ? [.blockedByThem, .accepted] : [.accepted]))
+        // Once.
+        #expect(try await page(world, alice, since: all.version).isDelta)
+    }
+
     @Test func decisionsOfSeveralDevicesMergeOrConflict() async throws {
         let world = try await World(policy: Self.asking)
         let (alice, bob) = (world.alice, world.bob)
