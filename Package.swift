@@ -148,7 +148,8 @@ let package = Package(
             "RelayGatewayTests", "relayd/Gateway",
             [
                 "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayMessageSending", "RelayGateway", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf, logging,
+                "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf,
+                logging,
                 serviceLifecycle,
             ]),
         tests(

@@ -67,6 +67,10 @@ import Testing
         expect(".It one-time prekeys of a device, and in an upload Ta \(Limits.oneTimePrekeys)")
         let (grace, ceiling) = (Limits.keyGrace.components.seconds / 86_400, Limits.keyGraceCeiling.components.seconds / 86_400)
         expect(".It grace of replaced keys Ta \(grace) days by default, at most \(ceiling) days; \(Limits.formerKeys) of a kind")
+        expect(".It messages of a chat that a client asks for again in an hour Ta \(Limits.resendRequests)")
+        expect(".It messages that a client sends again in an hour Ta \(Limits.resendAnswers)")
+        expect(".It age of a client's agreement key Ta \(Limits.agreementKeyAge.components.seconds / 86_400) days")
+        #expect(Limits.resendWindow == .seconds(3600))
         let burst = Limits.burstSeconds
         expect(".It messages of a device * Ta \(Limits.messagesPerDevice) a second, \(number(Limits.messagesPerDevice * burst)) at once")
         expect(".It messages of a user * Ta \(Limits.messagesPerUser) a second, \(number(Limits.messagesPerUser * burst)) at once")

@@ -22,6 +22,11 @@ package final class TestDevice: Sendable {
         package var decided: [ContactDecision] = []
         package var conflicts: [ContactDecision] = []
         package var refusedDecisions: [(decision: ContactDecision, refusal: Refusal)] = []
+        /// Messages that could not be read and came again.
+        package var recovered: [HistoryEntry] = []
+        /// Places of messages that this device was asked for and sends again.
+        package var resent: [UInt64] = []
+        package var refusedKeys: [KeyRefusal] = []
         package var connections = 0
         package var ended: ClientError?
         /// What went wrong without ending the session.
@@ -46,14 +51,16 @@ package final class TestDevice: Sendable {
     package let account: Account
     package let directory: StateDirectory
     private let state = Mutex(State())
+    private let clock: any WallClock
 
     /// Enrols with an invite link and opens a session, offline.
-    package init(name: String, link: String, directory: StateDirectory) async throws {
+    package init(name: String, link: String, directory: StateDirectory, clock: any WallClock = SystemWallClock()) async throws {
         self.name = name
+        self.clock = clock
         self.directory = directory
         let deviceName = name.split(separator: ".").last.map(String.init) ?? name
         account = try await Enrolment.enrol(
-            link: try InviteLink(link), deviceName: deviceName, directory: directory, group: MultiThreadedEventLoopGroup.singleton)
+            link: try InviteLink(link), deviceName: deviceName, directory: directory, group: MultiThreadedEventLoopGroup.singleton, clock: clock)
         try open()
     }
 
@@ -96,6 +103,7 @@ package final class TestDevice: Sendable {
 
     private func open() throws {
         var settings = SessionSettings()
+        settings.clock = clock
         // A relay that comes back is found at once: tests do not wait for politeness.
         settings.backoff = Backoff(base: .milliseconds(20), ceiling: .milliseconds(200))
         (settings.stopsBlockedSends, settings.hidesBlockedSenders) = state.withLock { ($0.stopsBlockedSends, $0.hidesBlockedSenders) }
@@ -122,7 +130,10 @@ package final class TestDevice: Sendable {
             case .decided(let decision): state.log.decided.append(decision)
             case .conflict(let decision, _): state.log.conflicts.append(decision)
             case .decisionRefused(let decision, let refusal): state.log.refusedDecisions.append((decision, refusal))
-            case .caughtUp, .receipt, .contacts, .disconnected: break
+            case .recovered(let entry): state.log.recovered.append(entry)
+            case .resending(_, let seq, _, _): state.log.resent.append(seq)
+            case .keysRefused(_, _, _, let refusal): state.log.refusedKeys.append(refusal)
+            case .keyReplaced, .caughtUp, .receipt, .contacts, .disconnected: break
             }
             let log = state.log
             let done = state.waiters.filter { $0.value.condition(log) }
@@ -192,7 +203,8 @@ package final class TestDevice: Sendable {
             lastOfSender[sender] = entry.clientMessageID
         }
         // Identifiers rise with time: what was sent before the device was enrolled has no key for it.
-        for entry in log.unreadable where entry.message.rawValue > account.device.rawValue {
+        let recovered = Set(log.recovered.map(\.message))
+        for entry in log.unreadable where entry.message.rawValue > account.device.rawValue && !recovered.contains(entry.message) {
             found.append("\(name) cannot read message \(entry.message): \(entry.problem ?? "no reason")")
         }
         return found

@@ -67,6 +67,7 @@ import Testing
             ["group", "list"], ["group", "show", "team"], ["contacts", "list"], ["contacts", "block", "bob", "--later"],
             ["contacts", "request", "bob", "--category", "work"], ["contacts", "label", "bob", "work"],
             ["contacts", "resolve", "bob", "--keep-relay"], ["status", "--message", "3", "--chat", "bob"],
+            ["keys", "show"], ["keys", "rotate"], ["keys", "rotate", "--grace", "0", "--forget-former"],
         ] {
             let result = try await chatctl.run(["client"] + verb + ["--state", directory.file("none")])
             #expect(result.status == .exited(78), "\(verb)")
@@ -84,7 +85,10 @@ import Testing
         ["client", "group", "role", "--state", "x", "team", "king", "bob"], ["client", "group", "create", "--state", "x", "team"],
         ["client", "contacts", "resolve", "--state", "x", "bob"], ["client", "contacts", "block", "--state", "x"],
         ["client", "contacts", "resolve", "--state", "x", "bob", "--keep-relay", "--repeat-mine"],
-        ["client", "contacts", "list", "--state", "x", "--only", "friends"],
+        ["client", "contacts", "list", "--state", "x", "--only", "friends"], ["client", "keys", "rotate", "--state", "x", "--grace", "31d"],
+        ["client", "keys", "rotate", "--state", "x", "--grace", "soon"], ["client", "keys", "rotate", "--state", "x", "--grace", "-1"],
+        ["client", "keys", "rotate", "--state", "x", "--grace", "1d", "--forget-former"],
+        ["client", "keys", "show"],
     ])
     func usage(arguments: [String]) async throws {
         let result = try await chatctl.run(arguments)

@@ -58,6 +58,19 @@ import Testing
         #expect(text == expected, "golden/\(name)")
     }
 
+    @Test func clientKeys() throws {
+        let account = Account(
+            relay: "http://127.0.0.1:8480", user: UserID(382_364_223_419_711_488), userName: "alice", device: DeviceID(382_364_223_419_711_500),
+            deviceName: "phone")
+        let key = [UInt8](repeating: 7, count: 32)
+        let records = [
+            AgreementKeyRecord(version: nil, agreementKey: key, since: Self.later, stage: .pending),
+            AgreementKeyRecord(version: 12, agreementKey: key.map { $0 + 1 }, since: Self.now, stage: .current),
+            AgreementKeyRecord(version: 11, agreementKey: key.map { $0 + 2 }, since: Timestamp(milliseconds: 0), stage: .former(until: Self.later)),
+        ]
+        let report = ClientKeysReport(records, account)
+        try check("client-keys", report) { $0.clientKeys(report) }
+    }
     @Test func userList() throws {
         try check("user-list", UserList.Reply(users: [Self.alice, Self.suspended, Self.wide], next: "陽子")) {
             $0.users([Self.alice, Self.suspended, Self.wide])

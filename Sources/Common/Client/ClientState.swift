@@ -16,19 +16,19 @@ package final class ClientState {
     /// A new state: the directory, the keys and an account that is not enrolled yet. An attempt that stopped before the relay answered is continued
     /// with the same keys.
     package static func create(
-        _ directory: StateDirectory, relay: String, deviceName: String, entropy: any Entropy
+        _ directory: StateDirectory, relay: String, deviceName: String, entropy: any Entropy, at now: Timestamp = SystemWallClock().now()
     ) throws(ClientError) -> (ClientState, DeviceSecrets) {
         try directory.create()
         let lock = try directory.lock()
         try directory.createDatabaseFile()
         let state = try ClientState(directory, access: .readWriteCreate, lock: lock)
         if try state.storing({ try state.enrolled() }) { throw .alreadyEnrolled(path: directory.path) }
-        let secrets: DeviceSecrets
-        if let kept = try directory.readSecrets() {
-            secrets = kept
+        let keys: KeyRing
+        if let kept = try directory.readKeys() {
+            keys = kept
         } else {
-            secrets = DeviceSecrets.generate(entropy)
-            try directory.write(secrets)
+            keys = KeyRing(DeviceSecrets.generate(entropy), since: now)
+            try directory.write(keys)
         }
         try state.transaction {
             try state.run("INSERT OR REPLACE INTO account (one, relay, device_name) VALUES (1, ?, ?)") {
@@ -36,27 +36,34 @@ package final class ClientState {
                 $0.bind(2, deviceName)
             }
         }
-        return (state, secrets)
+        return (state, keys.device)
     }
 
     /// An enrolled device, to work with: nobody else may meanwhile.
-    package static func open(_ directory: StateDirectory) throws(ClientError) -> (ClientState, DeviceSecrets, Account) {
+    package static func open(_ directory: StateDirectory) throws(ClientError) -> (ClientState, KeyRing, Account) {
         try directory.check()
         let lock = try directory.lock()
-        guard let secrets = try directory.readSecrets() else { throw .notEnrolled(path: directory.path) }
+        guard let keys = try directory.readKeys() else { throw .notEnrolled(path: directory.path) }
         try directory.createDatabaseFile()
         let state = try ClientState(directory, access: .readWriteCreate, lock: lock)
         guard let account = try state.account() else { throw .notEnrolled(path: directory.path) }
-        return (state, secrets, account)
+        return (state, keys, account)
     }
 
     /// An enrolled device, to look at, also while another process works with it.
     package static func inspect(_ directory: StateDirectory) throws(ClientError) -> (ClientState, Account) {
         try directory.check()
-        guard try directory.readSecrets() != nil else { throw .notEnrolled(path: directory.path) }
+        guard try directory.readKeys() != nil else { throw .notEnrolled(path: directory.path) }
         let state = try ClientState(directory, access: .readOnly, lock: nil)
         guard let account = try state.account() else { throw .notEnrolled(path: directory.path) }
         return (state, account)
+    }
+
+    /// The device's keys, without their secrets: also while another process works with the directory.
+    package static func keyRecords(_ directory: StateDirectory) throws(ClientError) -> (keys: [AgreementKeyRecord], account: Account) {
+        let account = try inspect(directory).1
+        guard let keys = try directory.readKeys() else { throw .notEnrolled(path: directory.path) }
+        return (keys.records, account)
     }
 
     init(_ directory: StateDirectory, access: Database.Access, lock: StateDirectory.Lock?) throws(ClientError) {

@@ -8,9 +8,10 @@ package enum Enrolment {
     /// The keys are on disk before the relay hears of them: when the answer is lost, nothing the relay knows is without its secrets. The invite
     /// is used up then, and the same directory takes the next one.
     package static func enrol(
-        link: InviteLink, deviceName: String, directory: StateDirectory, group: any EventLoopGroup, entropy: any Entropy = SystemEntropy()
+        link: InviteLink, deviceName: String, directory: StateDirectory, group: any EventLoopGroup, entropy: any Entropy = SystemEntropy(),
+        clock: any WallClock = SystemWallClock()
     ) async throws(ClientError) -> Account {
-        let (state, secrets) = try ClientState.create(directory, relay: link.relay, deviceName: deviceName, entropy: entropy)
+        let (state, secrets) = try ClientState.create(directory, relay: link.relay, deviceName: deviceName, entropy: entropy, at: clock.now())
         let api = RelayAPI(endpoint: link.endpoint, group: group)
         let enrolled: Result<(UserID, String, DeviceID), ClientError>
         do throws(ClientError) {

@@ -5,6 +5,8 @@ import SwiftProtobuf
 
 /// How the kind of a place stands in the table `history`: a number, and the event as it came.
 enum HistoryRow {
+    static let technical: Int64 = 5
+
     static func number(_ kind: HistoryEntry.Kind) -> Int64 {
         switch kind {
         case .message: 0
@@ -12,12 +14,13 @@ enum HistoryRow {
         case .deletion: 2
         case .deleted(forEveryone: true): 3
         case .deleted(forEveryone: false): 4
+        case .technical: technical
         }
     }
 
     static func event(_ kind: HistoryEntry.Kind) throws -> [UInt8]? {
         switch kind {
-        case .message, .deleted: return nil
+        case .message, .deleted, .technical: return nil
         case .change(let change): return try change.wire.serializedBytes()
         case .deletion(let seqs):
             var deletion = Relay_V1_Deletion()
@@ -34,6 +37,7 @@ enum HistoryRow {
         case 2: return (try? Relay_V1_Deletion(serializedBytes: event)).map { .deletion($0.chatSeqs) }
         case 3: return .deleted(forEveryone: true)
         case 4: return .deleted(forEveryone: false)
+        case technical: return .technical
         default: return nil
         }
     }

@@ -18,6 +18,18 @@ package struct KnownDevice: Sendable, Equatable {
     package var identityKey: [UInt8]
     package var agreementKey: [UInt8]
     package var active: Bool
+    /// Of the agreement key, as the relay counts those of a device.
+    package var agreementVersion: UInt32 = 1
+}
+
+/// Why a device's keys that the relay or the device gave are not taken. What was known before stays.
+package enum KeyRefusal: Sendable, Equatable {
+    /// Its identity did not sign them.
+    case signature
+    /// Another identity than before.
+    case identity
+    /// An older agreement key than before, or another one under the same number.
+    case older
 }
 
 /// What an entry of the outbox asks for, when it is no message. Users are named as the person named them; the relay's ids are looked up when the
@@ -32,11 +44,23 @@ package enum OutboxCommand: Sendable, Equatable, Codable {
     case rename
     case setRole(users: [String], GroupRole)
     case delete(seqs: [UInt64], forEveryone: Bool)
+    /// A message that could not be opened is asked for again, of the device that sent it. Devices tell each other; nothing for people.
+    case requestResend(seq: UInt64, device: DeviceID, clientMessageID: UInt64)
+    /// A message is sealed anew for a device that could not open it.
+    case resend(seq: UInt64, to: DeviceID, agreementKey: [UInt8], version: UInt32)
+
+    /// Written by the device itself: a person neither wrote it nor hears of its failure.
+    package var isTechnical: Bool {
+        switch self {
+        case .requestResend, .resend: true
+        default: false
+        }
+    }
 
     var users: [String] {
         switch self {
         case .create(let users), .add(let users), .remove(let users), .setRole(let users, _): users
-        case .leave, .rename, .delete: []
+        case .leave, .rename, .delete, .requestResend, .resend: []
         }
     }
 }
@@ -73,7 +97,7 @@ package struct DeadLetter: Sendable, Equatable {
     package var recipient: String
     package var text: String
     package var writtenAt: Timestamp
-    /// One of the relay's error codes, or `keys_invalid`, `key_changed`, `content_too_large`, `left_group`, `group_not_created`.
+    /// One of the relay's error codes, or `keys_invalid`, `key_changed`, `key_rollback`, `content_too_large`, `left_group`, `group_not_created`.
     package var code: String
     package var reason: String
     /// Nil for a message.
@@ -105,6 +129,8 @@ package struct HistoryEntry: Sendable, Equatable {
         case deletion([UInt64])
         /// The message was deleted: for everyone, or for this user only.
         case deleted(forEveryone: Bool)
+        /// What devices tell each other. It has its place in the chat and is never shown.
+        case technical
     }
 
     package var chat: ChatID
@@ -134,6 +160,8 @@ package struct HistoryEntry: Sendable, Equatable {
 
     /// The ``problem`` of what was in the mailbox before the device existed: nobody wrapped a key for it.
     package static let beforeEnrolment = "sent before this device was enrolled"
+    /// How the ``problem`` of a message begins that no key of this device opens. What was done about it follows, for people.
+    package static let unopened = "could not be read"
     /// The text of ``problem`` for a place whose row in the history cannot be read.
     package static let damaged = "damaged in this device's history"
 }

@@ -95,6 +95,17 @@ package struct RelayAPI: Sendable {
         return try await call(.POST, "/v1/auth/token", body: answer)
     }
 
+    /// Publishes another agreement key. To repeat it is harmless: the relay says how it has it.
+    package func replaceAgreementKey(
+        of device: DeviceID, with key: [UInt8], signature: [UInt8], grace: Duration, token: String
+    ) async throws(ClientError) -> Relay_V1_KeysState {
+        var upload = Relay_V1_KeysUpload()
+        upload.agreementKey = Data(key)
+        upload.agreementSignature = Data(signature)
+        upload.graceSeconds = UInt32(clamping: grace.components.seconds)
+        return try await call(.PUT, "/v1/devices/\(device)/keys", token: token, body: upload)
+    }
+
     package func user(named name: String, token: String) async throws(ClientError) -> Relay_V1_User {
         try await call(.GET, "/v1/users?name=\(percentEncoded(name))", token: token)
     }

@@ -20,7 +20,9 @@ package actor Session {
 
     let endpoint: Endpoint
     let api: RelayAPI
-    let secrets: DeviceSecrets
+    /// As in the file ``StateDirectory`` keeps.
+    var keys: KeyRing
+    var secrets: DeviceSecrets { keys.device }
     let settings: SessionSettings
     let events: @Sendable (SessionEvent) -> Void
     var state: ClientState?
@@ -63,8 +65,22 @@ package actor Session {
     var resolvedUsers: [String: UserID] = [:]
     /// Groups whose members are not known as they are now: fetched when there is time.
     var refreshes: Set<ChatID> = []
-    /// Chats in which a device's keys cannot be trusted, and why.
-    var unsafeChats: [ChatID: (code: String, reason: String)] = [:]
+    /// Users of whom a device's keys cannot be trusted, and why: nothing is sealed for a chat that they are in.
+    var unsafeUsers: [UserID: (code: String, reason: String)] = [:]
+
+    // Keys.
+    /// The device's own agreement key is being replaced.
+    var replacingKey = false
+    /// Something came for a newer agreement key than this device has: its keys are not what they were (a backup, perhaps).
+    var keyIsOutdated = false
+    /// Not to be tried again before.
+    var keyChangePause: Timestamp?
+    /// When this connection was asked for: its mailbox holds all that was sent before.
+    var connectedAt: Timestamp?
+    /// The connection is ended and opened again, so that a former secret can go.
+    var reconnecting = false
+    /// How often others' keys changed while connected: a list of devices that was asked for before may be older.
+    var keyChanges = 0
 
     // Contacts.
     /// The list of this connection is here; before, nothing is received.
@@ -125,7 +141,7 @@ package actor Session {
         settings: SessionSettings = SessionSettings(),
         events: @escaping @Sendable (SessionEvent) -> Void = { _ in }
     ) throws(ClientError) {
-        let (state, secrets, account) = try ClientState.open(directory)
+        let (state, keys, account) = try ClientState.open(directory)
         let endpoint: Endpoint
         do { endpoint = try Endpoint(url: account.relay) } catch {
             throw .state(
@@ -135,7 +151,7 @@ package actor Session {
         executor = loop.executor
         self.account = account
         self.state = state
-        self.secrets = secrets
+        self.keys = keys
         self.endpoint = endpoint
         self.settings = settings
         self.events = events
@@ -179,6 +195,8 @@ package actor Session {
 
     /// Ends the session and lets go of the state directory.
     package func close() async {
+        // A change of keys that is on its way is soon answered, and else must be repeated.
+        if replacingKey, established { try? await wait(for: "the answer about keys", timeout: Limits.keyChangeClosing) { !$0.replacingKey } }
         await goOffline()
         prepareAfter?.cancel()
         prepareAfter = nil
@@ -198,7 +216,10 @@ package actor Session {
     private func run() async {
         var backoff = settings.backoff
         let watch = loop.scheduleRepeatedTask(initialDelay: .seconds(15), delay: .seconds(15)) { [weak self] _ in
-            self?.assumeIsolated { $0.checkThatTheRelayLives() }
+            self?.assumeIsolated {
+                $0.checkThatTheRelayLives()
+                $0.checkKeys()
+            }
         }
         defer { watch.cancel() }
         while wanted, failure == nil {
@@ -216,6 +237,10 @@ package actor Session {
             if let failure {
                 events(.ended(failure))
                 break
+            }
+            if reconnecting {
+                reconnecting = false
+                continue
             }
             let pause = wait ?? backoff.next(using: &jitter)
             events(.disconnected(problem, retryIn: pause))

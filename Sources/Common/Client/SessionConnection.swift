@@ -8,6 +8,7 @@ extension Session {
     func connectOnce() async throws(ClientError) -> StreamEnd {
         let state = try working()
         let token = try await currentToken()
+        connectedAt = settings.clock.now()
         if !knowsLimits {
             maxBodyBytes = Int(try await api.info().maxBodyBytes)
             knowsLimits = true
@@ -47,6 +48,7 @@ extension Session {
             established = true
             lastHeard = .now()
             events(.connected)
+            checkKeys()
             sendUnconfirmedReads()
             do throws(ClientError) { refreshes.formUnion(try state.transaction { try state.groupsLackingAnOwner() }) } catch { fail(error) }
             burst()

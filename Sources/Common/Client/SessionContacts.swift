@@ -126,14 +126,14 @@ extension Session {
     // MARK: What the relay says
 
     /// Asks the relay what changed behind what is here.
-    func syncContacts() {
+    func syncContacts(retries: Int = 0) {
         guard established else { return }
         guard !syncingContacts else {
             syncContactsAgain = true
             return
         }
         syncingContacts = true
-        let connection = connectionNumber
+        let (connection, changesBefore) = (connectionNumber, keyChanges)
         Task {
             let answer: Result<ContactList, ClientError>
             do throws(ClientError) { answer = .success(try await fetchContacts(since: try working().contactsVersion())) } catch {
@@ -141,6 +141,8 @@ extension Session {
             }
             guard connection == connectionNumber else { return }
             syncingContacts = false
+            // Keys changed while the answer was on its way: it may be older than what is known of them.
+            if keyChanges != changesBefore, retries < Limits.deviceListRetries { return syncContacts(retries: retries + 1) }
             do throws(ClientError) {
                 switch answer {
                 case .success(let list): try store(list)
@@ -163,7 +165,7 @@ extension Session {
 
     /// All pages of an answer.
     private struct ContactList: Sendable {
-        var contacts: [(contact: RelayContact, name: String)] = []
+        var contacts: [(contact: RelayContact, user: Relay_V1_User)] = []
         /// Only what changed; otherwise who is not listed is no contact.
         var isDelta = true
         var version: UInt64 = 0
@@ -180,7 +182,7 @@ extension Session {
                 return try await fetchContacts(since: 0)
             }
             list.isDelta = page.isDeltaUpdate
-            list.contacts += page.contacts.map { (RelayContact($0), $0.user.name) }
+            list.contacts += page.contacts.map { (RelayContact($0), $0.user) }
             list.version = max(list.version, page.version)
             if page.next == 0 { return list }
             guard page.next > next else { throw .protocolViolation("a page of contacts leads back") }
@@ -194,8 +196,10 @@ extension Session {
         let changed = try state.transaction {
             let before = list.isDelta ? [] : try state.contacts()
             var names: Set<String> = []
-            for (contact, name) in list.contacts where contact.user != account.user {
-                guard try state.store(contact, name: name), let name = try state.contactName(contact.user) else { continue }
+            for (contact, user) in list.contacts where contact.user != account.user {
+                // With the devices and keys as they are now: what changed while this device was away.
+                if contact.state == .accepted, user.userID == contact.user.rawValue { try store(user, state) }
+                guard try state.store(contact, name: user.name), let name = try state.contactName(contact.user) else { continue }
                 names.insert(name)
             }
             if !list.isDelta {
@@ -213,6 +217,7 @@ extension Session {
             }
             return try names.sorted().compactMap { try state.contact(named: $0) }
         }
+        knownRecipients = [:]
         if !changed.isEmpty { events(.contacts(changed)) }
         try tellContactsSeen()
         channel?.flush()
@@ -234,9 +239,20 @@ extension Session {
             }
             if changed, let shown = try state.contact(named: name) { effects.events.append(.contacts([shown])) }
         }
+        try noteContactsPushed(state, &effects)
+    }
+
+    /// All that was pushed is stored: from there on the next connection asks.
+    private func noteContactsPushed(_ state: ClientState, _ effects: inout Effects) throws {
         guard incompletePush == nil, contactsSynced, !syncingContacts else { return }
         try state.setContactsVersion(pushedContacts)
         effects.contactsSeen = true
+    }
+
+    /// A change of keys has its version among those of contacts.
+    func notePushed(keysVersion version: UInt64, _ state: ClientState, _ effects: inout Effects) throws {
+        pushedContacts = max(pushedContacts, version)
+        try noteContactsPushed(state, &effects)
     }
 
     /// The relay counts on it that this device stops by itself what the contacts forbid.

@@ -28,6 +28,14 @@ package enum SessionEvent: Sendable {
     case conflict(ContactDecision, KnownContact)
     /// The relay refused; the decision is dropped.
     case decisionRefused(ContactDecision, Refusal)
+    /// This device's agreement key was replaced: the relay has the new one, under this number.
+    case keyReplaced(version: UInt32)
+    /// Keys of a device that were given are not taken; what was known before stays.
+    case keysRefused(user: UserID, name: String?, DeviceID, KeyRefusal)
+    /// A message that could not be read was sent again by its device: it is in its old place.
+    case recovered(HistoryEntry)
+    /// A message of this device is sent again, for a device of `user` that could not read it.
+    case resending(chat: ChatID, seq: UInt64, user: UserID, name: String?)
     /// The stream ended; the next attempt follows after the wait.
     case disconnected(ClientError, retryIn: Duration)
     /// Closing left the database's log as it was: it may hold what was deleted until it is emptied at the next end.
@@ -49,5 +57,7 @@ package struct SessionSettings: Sendable {
     package var stopsBlockedSends = true
     /// Keep from the person what somebody writes whom they block. Tests turn it off to see the relay do it.
     package var hidesBlockedSenders = true
+    /// The agreement key is replaced when it is older. Nil: only when somebody asks for it.
+    package var replacesKeyAfter: Duration? = Limits.agreementKeyAge
     package init() {}
 }

@@ -48,8 +48,9 @@ extension Session {
     private func openChat(with recipient: String) async throws(ClientError) {
         do throws(ClientError) {
             let user = try await api.user(named: recipient, token: try await currentToken())
-            let chat = try await api.openChat(with: UserID(user.userID), token: try await currentToken())
-            try store(chat)
+            try await fetch { () async throws(ClientError) in
+                try await self.api.openChat(with: UserID(user.userID), token: try await self.currentToken())
+            }
             // The relay may know the user under a name that folds to the same; what waits is found by its own name.
             guard user.name == recipient else {
                 throw .refused(Refusal(code: "user_unknown", message: "the relay knows no user \(recipient)", status: 404))
@@ -62,7 +63,7 @@ extension Session {
 
     private func refetch(_ chat: ChatID) async throws(ClientError) {
         do throws(ClientError) {
-            try store(try await api.chat(chat, token: try await currentToken()))
+            try await fetchChat(chat)
             staleChats.remove(chat)
         } catch {
             guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
@@ -75,9 +76,9 @@ extension Session {
     /// Finds out who is meant in a change of a group.
     private func resolve(_ name: String, for row: Int64) async throws(ClientError) {
         do throws(ClientError) {
-            let user = try await api.user(named: name, token: try await currentToken())
-            let state = try working()
-            let trouble = try state.transaction { try store(user, state) }
+            let (user, trouble) = try await fetchStoring { () async throws(ClientError) in
+                try await self.api.user(named: name, token: try await self.currentToken())
+            }
             if let trouble { throw .refused(Refusal(code: trouble.code, message: trouble.reason, status: 409)) }
             resolvedUsers[name] = UserID(user.userID)
         } catch {
@@ -94,12 +95,35 @@ extension Session {
         checkWaiters()
     }
 
+    /// Asks for a chat and stores it. When keys changed while the answer was on its way, the answer may be older than what is known: it is asked for
+    /// again before the relay is said to go back to older keys.
+    private func fetch(_ ask: () async throws(ClientError) -> Relay_V1_Chat) async throws(ClientError) {
+        for _ in 0..<Limits.deviceListRetries {
+            let before = keyChanges
+            try store(try await ask())
+            if before == keyChanges { return }
+        }
+    }
+
+    /// The same for a user. Gives what is wrong with their devices, too.
+    private func fetchStoring(
+        _ ask: () async throws(ClientError) -> Relay_V1_User
+    ) async throws(ClientError) -> (user: Relay_V1_User, trouble: (code: String, reason: String)?) {
+        for number in 1... {
+            let before = keyChanges
+            let user = try await ask()
+            let state = try working()
+            let trouble = try state.transaction { try store(user, state) }
+            if before == keyChanges || number == Limits.deviceListRetries { return (user, trouble) }
+        }
+        throw .stopped
+    }
+
     /// Stores a chat with its members' active devices, each of which must vouch for its own keys.
     private func store(_ chat: Relay_V1_Chat) throws(ClientError) {
         let id = ChatID(chat.chatID)
         guard chat.chatID > 0 else { throw .protocolViolation("a chat without an identifier") }
         let state = try working()
-        var trouble: (String, String)?
         try state.transaction {
             switch chat.kind {
             case .group:
@@ -111,11 +135,8 @@ extension Session {
             case .notes: try state.markNotes(id)
             default: try state.storeChat(id, members: chat.members.map { UserID($0.userID) })
             }
-            for member in chat.members {
-                if let found = try store(member, state) { trouble = found }
-            }
+            for member in chat.members { _ = try store(member, state) }
         }
-        unsafeChats[id] = trouble
         knownRecipients[id] = nil
     }
 
@@ -134,8 +155,10 @@ extension Session {
         }
     }
 
-    /// Gives what is wrong with the user's devices.
-    private func store(_ user: Relay_V1_User, _ state: ClientState) throws -> (code: String, reason: String)? {
+    /// Stores a user with all their active devices. Gives what is wrong with these, which stops what would be sealed for them.
+    @discardableResult
+    func store(_ user: Relay_V1_User, _ state: ClientState) throws -> (code: String, reason: String)? {
+        let id = UserID(user.userID)
         var devices: [KnownDevice] = []
         var trouble: (String, String)?
         for device in user.devices {
@@ -146,11 +169,19 @@ extension Session {
             }
             devices.append(
                 KnownDevice(
-                    id: DeviceID(device.deviceID), user: UserID(user.userID), name: device.name, identityKey: identity, agreementKey: agreement,
-                    active: true))
+                    id: DeviceID(device.deviceID), user: id, name: device.name, identityKey: identity, agreementKey: agreement, active: true,
+                    agreementVersion: max(1, device.keys.agreementVersion)))
         }
-        let changed = try state.store(user: UserID(user.userID), name: user.name, displayName: user.displayName, devices: devices)
-        if !changed.isEmpty { trouble = ("key_changed", "a device of \(user.name) has another identity key than before") }
+        let refused = try state.store(user: id, name: user.name, displayName: user.displayName, devices: devices)
+        if refused.values.contains(.identity) {
+            trouble = ("key_changed", "a device of \(user.name) has another identity key than before")
+        } else if refused.values.contains(.older) {
+            // Somebody may have got hold of what opens the older key: whoever made the relay go back to it must not gain by that.
+            trouble = (
+                "key_rollback", "the relay gives an older key of a device of \(user.name) than before; it helps when that device changes its key"
+            )
+        }
+        unsafeUsers[id] = trouble
         return trouble
     }
 
@@ -187,13 +218,12 @@ extension Session {
         }
     }
 
-    private func fetchChat(_ chat: ChatID) async throws(ClientError) { try store(try await api.chat(chat, token: try await currentToken())) }
+    private func fetchChat(_ chat: ChatID) async throws(ClientError) {
+        try await fetch { () async throws(ClientError) in try await self.api.chat(chat, token: try await self.currentToken()) }
+    }
 
     private func fetchUser(_ user: UserID) async throws(ClientError) {
-        let found = try await api.user(user, token: try await currentToken())
-        let state = try working()
-        // Keys that cannot be trusted show when something is sealed for them; here they are only not stored.
-        _ = try state.transaction { try store(found, state) }
+        _ = try await fetchStoring { () async throws(ClientError) in try await self.api.user(user, token: try await self.currentToken()) }
         knownRecipients = [:]
     }
 

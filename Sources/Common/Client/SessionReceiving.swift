@@ -86,22 +86,31 @@ extension Session {
         var entry = HistoryEntry(
             chat: place.chat, chatSeq: place.chatSeq, message: place.message, senderUser: UserID(envelope.senderUserID),
             senderDevice: DeviceID(envelope.senderDeviceID), clientMessageID: envelope.clientMessageID, sentAt: place.sentAt)
-        try fill(&entry, from: envelope, state)
+        let content = try fill(&entry, from: envelope, state)
         if case .change(let change) = entry.kind, change.action == .add, change.users.contains(account.user) {
             try state.beginStay(entry.chat, at: entry.chatSeq)
         }
         switch entry.kind {
-        case .message, .deleted:
+        case .message, .deleted, .technical:
             entry.hidden = try settings.hidesBlockedSenders && entry.senderUser != account.user && state.blocks(entry.senderUser)
         // Who is in a group, and what is deleted, concerns everybody.
         case .change, .deletion: break
         }
         guard try state.storeReceived(entry, mailboxSeq: mailboxSeq) == .new else { return }
+        if entry.kind == .message, entry.problem == HistoryEntry.unopened, !own, !entry.hidden { try askAgain(&entry, state) }
         if case .change(let change) = entry.kind {
             try state.apply(change, title: entry.text, in: entry.chat, at: entry.chatSeq, by: entry.senderUser, me: account.user)
             try changed(entry.chat, by: change, state)
         }
         guard !own, !entry.hidden else { return }
+        if entry.kind == .technical {
+            switch content?.kind {
+            case .resendRequest(let request): try answer(request, from: entry, state, &effects)
+            case .resent(let resent): try take(resent, from: entry, state, &effects)
+            default: break
+            }
+            return
+        }
         entry = try state.withNames(entry, account)
         switch entry.kind {
         case .message:
@@ -113,7 +122,7 @@ extension Session {
                 effects.reads[entry.chat] = max(effects.reads[entry.chat] ?? 0, entry.chatSeq)
             }
         case .change: effects.events.append(.changed(entry))
-        case .deletion, .deleted: break
+        case .deletion, .deleted, .technical: break
         }
     }
 
@@ -128,21 +137,24 @@ extension Session {
     }
 
     /// What kind of place it is, and what is in the envelope.
-    private func fill(_ entry: inout HistoryEntry, from envelope: Relay_V1_Envelope, _ state: ClientState) throws {
+    /// - Returns: the content of a message that could be opened.
+    private func fill(
+        _ entry: inout HistoryEntry, from envelope: Relay_V1_Envelope, _ state: ClientState
+    ) throws -> Relay_Client_V1_Content? {
         if envelope.deleted {
             entry.kind = .deleted(forEveryone: try state.deletion(entry.chat, entry.chatSeq) ?? true)
-            return
+            return nil
         }
         if envelope.hasDeletion {
             entry.kind = .deletion(envelope.deletion.chatSeqs)
-            return
+            return nil
         }
         let content: Result<Relay_Client_V1_Content, Problem>? =
             envelope.body.isEmpty ? nil : open(envelope, from: try state.device(DeviceID(envelope.senderDeviceID)))
         if envelope.hasEvent {
             guard let change = GroupChangeRecord(envelope.event) else {
                 entry.problem = "this change of the group needs a newer client"
-                return
+                return nil
             }
             entry.kind = .change(change)
             // A title that cannot be read (sealed before this device was enrolled, or not by a member's device) is none.
@@ -150,22 +162,25 @@ extension Session {
                 entry.text = String(title.title.prefix(Limits.groupTitleCharacters))
                 entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
             }
-            return
+            return nil
         }
         switch content {
         case .success(let content):
-            if case .text(let text) = content.kind {
+            switch content.kind {
+            case .text(let text):
                 entry.text = text.text
                 entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
-            } else {
-                entry.problem = "this kind of content needs a newer client"
+            case .resendRequest, .resent: entry.kind = .technical
+            default: entry.problem = "this kind of content needs a newer client"
             }
+            return content
         case .failure(let problem): entry.problem = problem.text
         case nil: entry.problem = "the message is empty"
         }
+        return nil
     }
 
-    private struct Problem: Error {
+    struct Problem: Error {
         var text: String
     }
 
@@ -176,14 +191,32 @@ extension Session {
         let header = EnvelopeHeader(
             chat: ChatID(envelope.chatID), senderUser: UserID(envelope.senderUserID), senderDevice: DeviceID(envelope.senderDeviceID),
             clientMessageID: envelope.clientMessageID)
-        let bytes: [UInt8]
-        do {
-            bytes = try EnvelopeV1.open(
-                body: Array(envelope.body), wrappedKey: Array(envelope.key), header: header, device: secrets, senderIdentityKey: device.identityKey)
-        } catch {
-            return .failure(Problem(text: error.description))
+        let content = open(Array(envelope.body), key: Array(envelope.key), version: envelope.keyVersion, header, from: device)
+        if case .failure(let problem) = content, problem.text == HistoryEntry.unopened, envelope.keyVersion > keys.version, keys.pending == nil {
+            keyIsOutdated = true
         }
-        guard let content = try? Relay_Client_V1_Content(serializedBytes: bytes) else { return .failure(Problem(text: "the content is malformed")) }
-        return .success(content)
+        return content
+    }
+
+    /// Opens what was sealed for one of this device's agreement keys.
+    func open(
+        _ body: [UInt8], key: [UInt8], version: UInt32, _ header: EnvelopeHeader, from device: KnownDevice
+    ) -> Result<Relay_Client_V1_Content, Problem> {
+        for secret in keys.candidates(for: version) {
+            let bytes: [UInt8]
+            do throws(CryptoError) {
+                bytes = try EnvelopeV1.open(
+                    body: body, wrappedKey: key, header: header, agreement: secret, senderIdentityKey: device.identityKey)
+            } catch {
+                // Sealed for another one of the keys, perhaps.
+                if error == .openFailed { continue }
+                return .failure(Problem(text: error.description))
+            }
+            guard let content = try? Relay_Client_V1_Content(serializedBytes: bytes) else {
+                return .failure(Problem(text: "the content is malformed"))
+            }
+            return .success(content)
+        }
+        return .failure(Problem(text: HistoryEntry.unopened))
     }
 }

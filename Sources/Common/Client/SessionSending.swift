@@ -72,7 +72,7 @@ extension Session {
             frame.requestID = nextRequest
             do {
                 switch entry?.command {
-                case nil: frame.send = try Relay_V1_Send(serializedBytes: bytes ?? [])
+                case nil, .requestResend, .resend: frame.send = try Relay_V1_Send(serializedBytes: bytes ?? [])
                 case .delete: frame.delete = try Relay_V1_Delete(serializedBytes: bytes ?? [])
                 default: frame.groupChange = try Relay_V1_GroupChange(serializedBytes: bytes ?? [])
                 }
@@ -120,6 +120,8 @@ extension Session {
         for entry in try state.unsealed(limit: window.room) {
             // The group that it is for does not exist yet.
             if entry.follows != nil { continue }
+            // It carries this device's key, which others know to be an older one: the new one is on its way.
+            if keyIsOutdated, settings.replacesKeyAfter != nil, case .requestResend = entry.command { continue }
             if let need = try needs(entry, state) {
                 effects.prepare = need
                 break
@@ -136,7 +138,7 @@ extension Session {
         switch entry.command {
         case nil where entry.target == nil:
             return try state.openChat(with: entry.recipient) == nil ? .openChat(recipient: entry.recipient) : nil
-        case nil, .add, .rename:
+        case nil, .add, .rename, .requestResend, .resend:
             guard let chat = entry.target, try !state.isFormer(chat) else { return nil }
             return try staleChats.contains(chat) || !state.knowsChat(chat) ? .refetch([chat]) : nil
         case .create, .remove, .leave, .setRole, .delete: return nil
@@ -179,6 +181,7 @@ extension Session {
         do {
             switch entry.command {
             case nil: bytes = try message(entry, chat, number, state).serializedBytes()
+            case .requestResend, .resend: bytes = try technical(entry, chat, number, state).serializedBytes()
             case .delete(let seqs, let forEveryone):
                 var delete = Relay_V1_Delete()
                 delete.chatID = chat.rawValue
@@ -196,7 +199,7 @@ extension Session {
         return SendWindow.Sealed(row: entry.id, chat: chat, clientMessageID: number)
     }
 
-    private struct Unsealable: Error {
+    struct Unsealable: Error {
         var code: String
         var reason: String
     }
@@ -247,7 +250,7 @@ extension Session {
         case .setRole(_, let role):
             change.action = .setRole
             change.role = Relay_V1_GroupRole(role)
-        case .delete: break
+        case .delete, .requestResend, .resend: break
         }
         guard let title else { return change }
         var content = Relay_Client_V1_Content()
@@ -266,8 +269,12 @@ extension Session {
     }
 
     /// Everybody's active devices, by user and device; kept until the members or their devices change.
-    private func recipients(in chat: ChatID, _ state: ClientState) throws -> [KnownDevice] {
-        if let (code, reason) = unsafeChats[chat] { throw Unsealable(code: code, reason: reason) }
+    func recipients(in chat: ChatID, _ state: ClientState) throws -> [KnownDevice] {
+        if !unsafeUsers.isEmpty, let user = try state.memberIDs(of: chat).first(where: { unsafeUsers[$0] != nil }),
+            let (code, reason) = unsafeUsers[user]
+        {
+            throw Unsealable(code: code, reason: reason)
+        }
         if let known = knownRecipients[chat] { return known }
         let recipients = try state.recipients(in: chat)
         if let user = try state.unverified(among: recipients.map(\.user)) {
@@ -280,7 +287,7 @@ extension Session {
         return recipients
     }
 
-    private func sealed(
+    func sealed(
         _ content: Relay_Client_V1_Content, _ chat: ChatID, _ number: UInt64, for recipients: [KnownDevice]
     ) throws -> (Data, [Relay_V1_MemberKeys]) {
         let header = EnvelopeHeader(chat: chat, senderUser: account.user, senderDevice: account.device, clientMessageID: number)
@@ -297,6 +304,7 @@ extension Session {
                 code: "too_large", reason: "the sealed message has \(envelope.body.count) bytes, this relay takes at most \(maxBodyBytes)")
         }
         var keys: [Relay_V1_MemberKeys] = []
+        let versions = Dictionary(recipients.map { ($0.id, $0.agreementVersion) }, uniquingKeysWith: { first, _ in first })
         for key in envelope.keys {
             if keys.last?.userID != key.user.rawValue {
                 keys.append(Relay_V1_MemberKeys())
@@ -305,6 +313,8 @@ extension Session {
             var wrapped = Relay_V1_WrappedKey()
             wrapped.deviceID = key.device.rawValue
             wrapped.key = Data(key.key)
+            // So that the relay refuses it when the device cannot open it any more, and the device knows which secret opens it.
+            wrapped.keyVersion = versions[key.device] ?? 0
             keys[keys.count - 1].devices.append(wrapped)
         }
         return (Data(envelope.body), keys)

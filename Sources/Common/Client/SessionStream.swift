@@ -86,7 +86,9 @@ extension Session {
             caughtUpFlag = true
             effects.events.append(.caughtUp)
             fetchReceipts()
+            forgetFormerSecrets()
         }
+        if keyIsOutdated { checkKeys() }
         for event in effects.events { events(event) }
         if let seq = effects.acknowledge {
             var frame = Relay_V1_ClientFrame()
@@ -168,7 +170,8 @@ extension Session {
             try state.announce(chat, announcement.chatSeq)
             behind[chat] = max(behind[chat] ?? 0, announcement.chatSeq)
         case .contacts(let contacts): try apply(contacts, state, &effects)
-        case .keyChange, .pong, nil: break
+        case .keyChange(let change): try apply(change, state, &effects)
+        case .pong, nil: break
         }
     }
 }

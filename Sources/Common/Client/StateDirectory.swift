@@ -2,7 +2,7 @@ import FoundationEssentials
 import Glibc
 import RelayCrypto
 
-/// The directory that holds one device: mode 0700, and in it `keys` (the two secrets), `client.db` and `lock`, each with mode 0600.
+/// The directory that holds one device: mode 0700, and in it `keys` (the secrets, see ``KeyRing``), `client.db` and `lock`, each with mode 0600.
 package struct StateDirectory: Sendable {
     package let path: String
 
@@ -89,18 +89,11 @@ package struct StateDirectory: Sendable {
 
     // MARK: Keys
 
-    /// `relayd-client-keys-1`, a line feed, the identity's seed and the agreement secret.
-    private static let keysHeader = Array("relayd-client-keys-1\n".utf8)
-
-    /// Writes the secrets so that either the whole file is there after a crash or none.
-    func write(_ secrets: DeviceSecrets) throws(ClientError) {
-        var (seed, agreement) = secrets.copySecrets()
-        var bytes = StateDirectory.keysHeader + seed + agreement
-        defer {
-            wipe(&seed)
-            wipe(&agreement)
-            wipe(&bytes)
-        }
+    /// Writes the secrets so that either the whole new file is there after a crash or the whole old one. What it replaces is overwritten, as far as the
+    /// file system lets it be.
+    func write(_ keys: KeyRing) throws(ClientError) {
+        var bytes = keys.encoded()
+        defer { wipe(&bytes) }
         let temporary = keysPath + ".new"
         unlink(temporary)
         let descriptor = open(temporary, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -108,6 +101,8 @@ package struct StateDirectory: Sendable {
         let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
         let flushed = written == bytes.count && fsync(descriptor) == 0
         close(descriptor)
+        let former = open(keysPath, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        defer { if former >= 0 { close(former) } }
         guard flushed, rename(temporary, keysPath) == 0 else {
             let code = errno
             unlink(temporary)
@@ -118,32 +113,32 @@ package struct StateDirectory: Sendable {
             fsync(directory)
             close(directory)
         }
+        // Not before the new one is there for good. Nobody reads this one any more, unless they had it open: they read it at once, or read it again.
+        var info = stat()
+        guard former >= 0, fstat(former, &info) == 0, info.st_nlink == 0 else { return }
+        let zeros = [UInt8](repeating: 0, count: min(Int(info.st_size), KeyRing.fileBytes))
+        _ = zeros.withUnsafeBytes { pwrite(former, $0.baseAddress, $0.count, 0) }
+        fsync(former)
     }
 
-    func readSecrets() throws(ClientError) -> DeviceSecrets? {
-        let descriptor = open(keysPath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else {
-            if errno == ENOENT { return nil }
-            throw .state(path: keysPath, problem: "cannot be read: \(text(errno))", hint: "name a directory of your own")
+    func readKeys() throws(ClientError) -> KeyRing? {
+        for last in [false, true] {
+            let descriptor = open(keysPath, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+            guard descriptor >= 0 else {
+                if errno == ENOENT { return nil }
+                throw .state(path: keysPath, problem: "cannot be read: \(text(errno))", hint: "name a directory of your own")
+            }
+            defer { close(descriptor) }
+            var buffer = [UInt8](repeating: 0, count: KeyRing.fileBytes + 1)
+            defer { wipe(&buffer) }
+            let count = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            var bytes = Array(buffer.prefix(max(0, count)))
+            defer { wipe(&bytes) }
+            if let keys = KeyRing(encoded: bytes) { return keys }
+            var info = stat()
+            // Who only looks may have met a file that was being replaced.
+            if last || fstat(descriptor, &info) != 0 || info.st_nlink > 0 { break }
         }
-        defer { close(descriptor) }
-        let header = StateDirectory.keysHeader
-        var bytes = [UInt8](repeating: 0, count: header.count + 65)
-        defer { wipe(&bytes) }
-        let count = bytes.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
-        guard count == header.count + 64, bytes.starts(with: header) else {
-            throw .state(path: keysPath, problem: "is not a key file of this client", hint: "restore it, or enrol again in another directory")
-        }
-        var seed = Array(bytes[header.count..<(header.count + 32)])
-        var agreement = Array(bytes[(header.count + 32)..<(header.count + 64)])
-        defer {
-            wipe(&seed)
-            wipe(&agreement)
-        }
-        do {
-            return try DeviceSecrets(identitySeed: seed, agreementSecret: agreement)
-        } catch {
-            throw .state(path: keysPath, problem: error.description, hint: "restore it, or enrol again in another directory")
-        }
+        throw .state(path: keysPath, problem: "is not a key file of this client", hint: "restore it, or enrol again in another directory")
     }
 }

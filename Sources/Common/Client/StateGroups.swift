@@ -111,7 +111,7 @@ extension ClientState {
 
     // MARK: Looking
 
-    private func memberIDs(of chat: ChatID) throws -> [UserID] {
+    func memberIDs(of chat: ChatID) throws -> [UserID] {
         try rows("SELECT user_id FROM members WHERE chat_id = ? ORDER BY user_id", { $0.bind(1, chat.rawValue) }) { UserID($0.unsigned(0)) }
     }
 

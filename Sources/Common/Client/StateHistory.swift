@@ -158,7 +158,7 @@ extension ClientState {
     /// The places that are not in the history, of a chat or of all.
     package func gapRecords(chat: ChatID? = nil) throws(ClientError) -> [GapRecord] { try storing { try storedGaps(chat) } }
 
-    private func storedGaps(_ chat: ChatID?) throws -> [GapRecord] {
+    func storedGaps(_ chat: ChatID?) throws -> [GapRecord] {
         try rows(
             "SELECT chat_id, first, last, gone FROM gaps WHERE ?1 IS NULL OR chat_id = ?1 ORDER BY chat_id, first",
             { if let chat { $0.bind(1, chat.rawValue) } else { $0.bindNull(1) } }
@@ -175,6 +175,7 @@ extension ClientState {
         """
 
     /// What stands in a chat, or in all chats, in the order of the chat; at most `limit`, behind `after`.
+    /// What devices tell each other is left out.
     /// - Parameter hidden: also what blocked senders wrote.
     package func history(
         chat: ChatID? = nil, after: UInt64 = 0, limit: Int = .max, hidden: Bool = false
@@ -186,7 +187,7 @@ extension ClientState {
                 SELECT h.chat_id, h.chat_seq, h.message_id, h.sender_user, h.sender_device, h.client_message_id, h.sent_at, h.written_at, h.text, h.problem,
                     h.outbox_id, u.name, \(ClientState.chatLabel), h.kind, h.event, c.kind, h.hidden
                 FROM history h LEFT JOIN users u ON u.id = h.sender_user LEFT JOIN chats c ON c.id = h.chat_id
-                WHERE \(condition) AND h.chat_seq > ?2 AND h.hidden <= ?4 ORDER BY h.chat_id, h.chat_seq LIMIT ?3
+                WHERE \(condition) AND h.chat_seq > ?2 AND h.hidden <= ?4 AND h.kind <> \(HistoryRow.technical) ORDER BY h.chat_id, h.chat_seq LIMIT ?3
                 """,
                 {
                     if let chat { $0.bind(1, chat.rawValue) } else { $0.bindNull(1) }

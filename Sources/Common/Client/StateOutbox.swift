@@ -134,6 +134,11 @@ extension ClientState {
             }
             try insertHistory(row)
             accepted = .message
+        case .requestResend, .resend:
+            row.kind = .technical
+            row.writtenAt = nil
+            try insertHistory(row)
+            accepted = .message
         case .delete(let seqs, let forEveryone):
             let chat = entry.target ?? place.chat
             try applyDeletion(chat, seqs, forEveryone: forEveryone)
@@ -173,9 +178,14 @@ extension ClientState {
 
     // MARK: Dead letters
 
-    /// From the outbox to the dead letters, with what waited for it to be done.
+    /// From the outbox to the dead letters, with what waited for it to be done. What the device wrote by itself is only dropped.
     func bury(_ id: Int64, code: String, reason: String) throws -> [DeadLetter] {
         guard let entry = try outboxEntry(id) else { return [] }
+        if let command = entry.command, command.isTechnical {
+            try run("DELETE FROM outbox WHERE id = ?") { $0.bind(1, id) }
+            try gaveUp(command, in: entry.target, reason: reason)
+            return []
+        }
         try run(
             """
             INSERT OR REPLACE INTO dead_letters (id, recipient, text, written_at, code, reason, target, follows, command)

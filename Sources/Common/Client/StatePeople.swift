@@ -5,10 +5,11 @@ import RelaySQLite
 extension ClientState {
     // MARK: People and their keys
 
-    /// What the relay said about a user: all their active devices. The identity keys of devices known before stay as they are.
-    /// - Returns: devices whose identity key is not the one that was pinned.
+    /// What the relay said about a user: all their active devices. The identity keys of devices known before stay as they are, and so does an
+    /// agreement key when an older one is given: to go back to it would undo what its replacement was for.
+    /// - Returns: devices whose keys are not taken, and why.
     @discardableResult
-    func store(user: UserID, name: String, displayName: String, devices: [KnownDevice]) throws -> [DeviceID] {
+    func store(user: UserID, name: String, displayName: String, devices: [KnownDevice]) throws -> [DeviceID: KeyRefusal] {
         // A user who was removed has no name any more; what they wrote keeps the one they had.
         try run(
             """
@@ -21,26 +22,47 @@ extension ClientState {
             $0.bind(3, displayName)
         }
         try run("UPDATE devices SET active = 0 WHERE user_id = ?") { $0.bind(1, user.rawValue) }
-        var changed: [DeviceID] = []
-        for device in devices {
-            if let known = try self.device(device.id), known.identityKey != device.identityKey || known.user != user {
-                changed.append(device.id)
-                continue
-            }
-            try run("INSERT INTO devices VALUES (?1, ?2, ?3, ?4, ?5, 1) ON CONFLICT (id) DO UPDATE SET name = ?3, agreement_key = ?5, active = 1") {
-                $0.bind(1, device.id.rawValue)
-                $0.bind(2, user.rawValue)
-                $0.bind(3, device.name)
-                $0.bind(4, device.identityKey)
-                $0.bind(5, device.agreementKey)
+        var refused: [DeviceID: KeyRefusal] = [:]
+        for device in devices { refused[device.id] = try store(active: device) }
+        return refused
+    }
+
+    /// Stores an active device, as far as its keys may be taken. The caller has checked its signature.
+    /// - Returns: why its keys are not taken: with another identity nothing of it is, an older agreement key leaves the known one.
+    func store(active device: KnownDevice) throws -> KeyRefusal? {
+        var device = device
+        var refusal: KeyRefusal?
+        if let known = try self.device(device.id) {
+            guard known.identityKey == device.identityKey, known.user == device.user else { return .identity }
+            if device.agreementVersion < known.agreementVersion
+                || device.agreementVersion == known.agreementVersion && device.agreementKey != known.agreementKey
+            {
+                (device.agreementKey, device.agreementVersion) = (known.agreementKey, known.agreementVersion)
+                refusal = .older
             }
         }
-        return changed
+        try run(
+            """
+            INSERT INTO devices (id, user_id, name, identity_key, agreement_key, active, agreement_version) VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+            ON CONFLICT (id) DO UPDATE SET name = ?3, agreement_key = ?5, active = 1, agreement_version = ?6
+            """
+        ) {
+            $0.bind(1, device.id.rawValue)
+            $0.bind(2, device.user.rawValue)
+            $0.bind(3, device.name)
+            $0.bind(4, device.identityKey)
+            $0.bind(5, device.agreementKey)
+            $0.bind(6, UInt64(device.agreementVersion))
+        }
+        return refusal
     }
+
+    /// Nothing is sealed for it any more; its keys still serve for what it sent before.
+    func deactivate(_ device: DeviceID) throws { try run("UPDATE devices SET active = 0 WHERE id = ?") { $0.bind(1, device.rawValue) } }
 
     /// A device that its user has no more; nothing is sealed for it. One that is known stays as it is.
     func storeFormer(_ device: KnownDevice) throws {
-        try run("INSERT OR IGNORE INTO devices VALUES (?, ?, ?, ?, ?, 0)") {
+        try run("INSERT OR IGNORE INTO devices (id, user_id, name, identity_key, agreement_key, active) VALUES (?, ?, ?, ?, ?, 0)") {
             $0.bind(1, device.id.rawValue)
             $0.bind(2, device.user.rawValue)
             $0.bind(3, device.name)
@@ -49,13 +71,12 @@ extension ClientState {
         }
     }
 
-    private static let deviceColumns = "SELECT id, user_id, name, identity_key, agreement_key, active FROM devices"
+    private static let deviceColumns = "SELECT id, user_id, name, identity_key, agreement_key, active, agreement_version FROM devices"
 
     private func knownDevice(_ row: Statement) -> KnownDevice {
         KnownDevice(
             id: DeviceID(row.unsigned(0)), user: UserID(row.unsigned(1)), name: row.text(2) ?? "", identityKey: row.bytes(3),
-            agreementKey: row.bytes(4),
-            active: row.integer(5) != 0)
+            agreementKey: row.bytes(4), active: row.integer(5) != 0, agreementVersion: UInt32(truncatingIfNeeded: row.unsigned(6)))
     }
 
     func device(_ id: DeviceID) throws -> KnownDevice? {
@@ -116,7 +137,7 @@ extension ClientState {
     func recipients(in chat: ChatID) throws -> [KnownDevice] {
         try rows(
             """
-            SELECT d.id, d.user_id, d.name, d.identity_key, d.agreement_key, d.active FROM members m JOIN devices d ON d.user_id = m.user_id
+            SELECT d.id, d.user_id, d.name, d.identity_key, d.agreement_key, d.active, d.agreement_version FROM members m JOIN devices d ON d.user_id = m.user_id
             WHERE m.chat_id = ? AND d.active = 1 ORDER BY d.user_id, d.id
             """, { $0.bind(1, chat.rawValue) }, knownDevice)
     }

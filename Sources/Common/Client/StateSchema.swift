@@ -108,6 +108,21 @@ enum StateSchema {
         -- Whose devices the person has verified. keys: the hash of their identity keys then.
         CREATE TABLE verified (user_id INTEGER PRIMARY KEY, keys BLOB NOT NULL, at INTEGER NOT NULL) STRICT;
         """,
+        """
+        -- agreement_version: as the relay counts a device's agreement keys. Those that were stored before could change were first ones.
+        ALTER TABLE devices ADD COLUMN agreement_version INTEGER NOT NULL DEFAULT 1;
+        -- Messages that could not be opened and were asked for again, of the device that sent them. Gone once the message is there or cannot be had.
+        CREATE TABLE resend_requests (
+            chat_id INTEGER NOT NULL, chat_seq INTEGER NOT NULL, device_id INTEGER NOT NULL, client_message_id INTEGER NOT NULL,
+            asked_at INTEGER NOT NULL, PRIMARY KEY (chat_id, chat_seq)
+        ) STRICT, WITHOUT ROWID;
+        -- Messages that this device sent again, and for which device: once.
+        CREATE TABLE resend_answers (
+            chat_id INTEGER NOT NULL, chat_seq INTEGER NOT NULL, device_id INTEGER NOT NULL, answered_at INTEGER NOT NULL,
+            PRIMARY KEY (chat_id, chat_seq, device_id)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX resend_answers_by_time ON resend_answers (answered_at);
+        """,
     ]
 
     /// Brings the tables up to date, or refuses those of a newer client.

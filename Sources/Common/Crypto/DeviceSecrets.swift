@@ -45,6 +45,21 @@ package struct DeviceSecrets: Sendable {
         agreementKey = publicAgreement
     }
 
+    /// The agreement key by itself.
+    package var agreementSecret: AgreementSecret { AgreementSecret(secret: agreement, publicKey: agreementKey) }
+
+    /// The same device with another agreement key.
+    package func replacingAgreement(with new: AgreementSecret) -> DeviceSecrets {
+        DeviceSecrets(identity: identity, agreement: new.secret, identityKey: identityKey, agreementKey: new.publicKey)
+    }
+
+    private init(identity: SecretKey, agreement: SecretKey, identityKey: [UInt8], agreementKey: [UInt8]) {
+        self.identity = identity
+        self.agreement = agreement
+        self.identityKey = identityKey
+        self.agreementKey = agreementKey
+    }
+
     /// What the device publishes: both public keys, and the identity's signature (64 bytes) over the agreement key.
     package var publicKeys: (identityKey: [UInt8], agreementKey: [UInt8], agreementSignature: [UInt8]) {
         (identityKey, agreementKey, sign(Signing.agreementMessage(agreementKey: agreementKey)))

@@ -115,6 +115,13 @@ package enum EnvelopeV1 {
     package static func open(
         body: [UInt8], wrappedKey: [UInt8], header: EnvelopeHeader, device: DeviceSecrets, senderIdentityKey: [UInt8]
     ) throws(CryptoError) -> [UInt8] {
+        try open(body: body, wrappedKey: wrappedKey, header: header, agreement: device.agreementSecret, senderIdentityKey: senderIdentityKey)
+    }
+
+    /// The same with an agreement key that may be a former one of the device.
+    package static func open(
+        body: [UInt8], wrappedKey: [UInt8], header: EnvelopeHeader, agreement: AgreementSecret, senderIdentityKey: [UInt8]
+    ) throws(CryptoError) -> [UInt8] {
         requireSodium()
         guard let first = body.first else { throw .malformed("the body is empty") }
         guard first == version else { throw .malformed("version \(first) of the envelope is not known here") }
@@ -130,8 +137,8 @@ package enum EnvelopeV1 {
 
         var contentKey = [UInt8](repeating: 0, count: 32)
         defer { wipe(&contentKey) }
-        let wrapNonce = wrapNonce(ephemeralKey: ephemeralKey, agreementKey: device.agreementKey)
-        let unwrapped = device.agreement.withBytes { secret in
+        let wrapNonce = wrapNonce(ephemeralKey: ephemeralKey, agreementKey: agreement.publicKey)
+        let unwrapped = agreement.secret.withBytes { secret in
             crypto_box_open_easy(&contentKey, wrappedKey, UInt64(wrappedKey.count), wrapNonce, ephemeralKey, secret)
         }
         guard unwrapped == 0 else { throw .openFailed }

@@ -108,6 +108,26 @@ package enum Limits {
     /// Users without being contacts who hear of a key change, on a relay where everybody is: those of the newest chats.
     package static let keyChangeChats = 1000
 
+    // MARK: Keys of a client
+
+    /// A client replaces its agreement key when it is older than this: who gets hold of a device's secrets can open what was sealed for it within this
+    /// time and the grace, and nothing before. As long as the grace, so that a former key or two are kept.
+    package static let agreementKeyAge = keyGrace
+    /// After a failure the client tries again when so much has passed, or with its next connection.
+    package static let keyChangeRetry = Duration.seconds(60)
+    /// How long a client that ends waits for the answer to a change of keys: what is on its way needs no longer, and whatever comes of it is
+    /// repeated the next time.
+    package static let keyChangeClosing = Duration.seconds(5)
+    /// How often a list of devices is asked for again because keys changed while the answer was on its way.
+    package static let deviceListRetries = 3
+    /// Messages of a chat that a device asks for again and that have not come, of the last hour. It happens when a device has lost former secrets, for what
+    /// was on its way then; a chat where more cannot be opened has another trouble, which more requests would not cure.
+    package static let resendRequests = 32
+    /// Messages that a device sends again in an hour, for whoever asks: each goes to everybody in its chat, so that one member who asks for all that was
+    /// ever written must not flood the others.
+    package static let resendAnswers = 256
+    package static let resendWindow = Duration.seconds(3600)
+
     // MARK: Writer
 
     /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.

@@ -233,9 +233,9 @@ private func mode(_ path: String) throws -> Int {
                 agreementKey: [UInt8](repeating: 1, count: 32), active: true)
         }
         try state.transaction {
-            let holds4 = try state.store(user: UserID(2), name: "bob", displayName: "", devices: [device(1)]) == []
+            let holds4 = try state.store(user: UserID(2), name: "bob", displayName: "", devices: [device(1)]) == [:]
             #expect(holds4)
-            let holds5 = try state.store(user: UserID(2), name: "bob", displayName: "", devices: [device(2)]) == [DeviceID(21)]
+            let holds5 = try state.store(user: UserID(2), name: "bob", displayName: "", devices: [device(2)]) == [DeviceID(21): .identity]
             #expect(holds5)
         }
         #expect(try state.devices(of: UserID(2)).map(\.identityKey.first) == [1])

@@ -21,6 +21,8 @@ final class ScenarioRun {
     private var lastSent: [DeviceName: [Int64]] = [:]
     private var written: [DeviceName: Int] = [:]
     private var lastLink: String?
+    /// How many messages that a device could not read the script has looked at.
+    var unreadable: [DeviceName: Int] = [:]
     /// Texts that a device must not have kept in any file.
     var lost: [DeviceName: [String]] = [:]
     /// The last message of each text that somebody deleted.
@@ -181,6 +183,8 @@ final class ScenarioRun {
             if sending { device.enforceBlocks(sending: false) } else { device.enforceBlocks(receiving: false) }
             try device.reopen()
             try await bringOnline(name)
+
+        case .rotates, .knowsKey, .keepsKeys, .cannotRead, .recovers: try await performKeys(sentence)
 
         case .goesOffline(let name):
             try await device(name).goOffline()

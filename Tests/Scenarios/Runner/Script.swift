@@ -131,6 +131,17 @@ enum Sentence: Sendable {
     /// `alice.phone stops enforcing blocks when sending`, `when receiving`: the client's own layer is off.
     case stopsEnforcing(DeviceName, sending: Bool)
 
+    /// `bob.phone rotates its key`, with a `grace 0` in seconds behind it, or `and forgets the former ones`: also without a stream.
+    case rotates(DeviceName, grace: Int?, forgetting: Bool)
+    /// `alice.phone knows key 2 of bob.phone`: waits until that is the newest one that it knows.
+    case knowsKey(DeviceName, Int, of: DeviceName)
+    /// `bob.phone keeps keys 2, 1`: waits until these are its own, the current one first.
+    case keepsKeys(DeviceName, [Int])
+    /// `bob.phone cannot read a message from alice`: the next one that it cannot read.
+    case cannotRead(DeviceName, from: String)
+    /// `bob.phone recovers "hello" from alice`: waits until a message that it could not read has its text.
+    case recovers(DeviceName, String, from: String)
+
     /// `bob.phone goes offline`, `comes online`, `restarts`.
     case goesOffline(DeviceName)
     case comesOnline(DeviceName)
@@ -301,8 +312,37 @@ enum Sentence: Sendable {
             let text = try words.quoted()
             return .deletes(device, text, forEveryone: try forEveryone(&words))
         case "knows":
+            if words.take("key") {
+                let version = try words.number()
+                try words.expect("of")
+                return .knowsKey(device, version, of: try Words.device(words.next("a device")))
+            }
             try words.expect("group")
             return .knowsGroup(device, try words.quoted())
+        case "rotates":
+            try words.expect("its", "key")
+            if words.take("and") {
+                try words.expect("forgets", "the", "former", "ones")
+                return .rotates(device, grace: nil, forgetting: true)
+            }
+            guard words.take("with") else { return .rotates(device, grace: nil, forgetting: false) }
+            try words.expect("grace")
+            return .rotates(device, grace: try words.number(), forgetting: false)
+        case "keeps":
+            try words.expect("keys")
+            return .keepsKeys(
+                device,
+                try words.list().map { word in
+                    guard let version = Int(word) else { throw Words.Unexpected("“\(word)” is not the number of a key") }
+                    return version
+                })
+        case "cannot":
+            try words.expect("read", "a", "message", "from")
+            return .cannotRead(device, from: try Words.user(words.next("a user")))
+        case "recovers":
+            let text = try words.quoted()
+            try words.expect("from")
+            return .recovers(device, text, from: try Words.user(words.next("a user")))
         case "learns":
             let text = try words.quoted()
             if words.take("is") {
@@ -368,7 +408,7 @@ enum Sentence: Sendable {
             throw Words.Unexpected(
                 """
                 a device sends, receives, has, still has, sees, knows, learns, creates, adds, removes, leaves, renames, makes, deletes, requests, accepts, ignores, \
-                blocks, unblocks, forgets, labels, resolves, hides, gives up, may not send, stops, goes, comes, restarts, enrols, fails, is out or is cut off; “\(word)” is unknown
+                blocks, unblocks, forgets, labels, resolves, hides, gives up, may not send, stops, rotates, keeps, recovers, cannot read, goes, comes, restarts, enrols, fails, is out or is cut off; “\(word)” is unknown
                 """)
         }
     }

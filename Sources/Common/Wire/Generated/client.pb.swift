@@ -10,6 +10,11 @@
 
 /// What clients seal inside a body. The relay never reads it.
 
+#if canImport(FoundationEssentials)
+import FoundationEssentials
+#else
+import Foundation
+#endif
 import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -45,6 +50,22 @@ package nonisolated struct Relay_Client_V1_Content: Sendable {
     set {kind = .groupTitle(newValue)}
   }
 
+  package var resendRequest: Relay_Client_V1_ResendRequest {
+    get {
+      if case .resendRequest(let v)? = kind {return v}
+      return Relay_Client_V1_ResendRequest()
+    }
+    set {kind = .resendRequest(newValue)}
+  }
+
+  package var resent: Relay_Client_V1_Resent {
+    get {
+      if case .resent(let v)? = kind {return v}
+      return Relay_Client_V1_Resent()
+    }
+    set {kind = .resent(newValue)}
+  }
+
   /// The sender's clock when the message was written, milliseconds since 1970-01-01 UTC.
   package var writtenAtMs: Int64 = 0
 
@@ -53,6 +74,8 @@ package nonisolated struct Relay_Client_V1_Content: Sendable {
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
     case text(Relay_Client_V1_Text)
     case groupTitle(Relay_Client_V1_GroupTitle)
+    case resendRequest(Relay_Client_V1_ResendRequest)
+    case resent(Relay_Client_V1_Resent)
 
   }
 
@@ -84,13 +107,64 @@ package nonisolated struct Relay_Client_V1_GroupTitle: Sendable {
   package init() {}
 }
 
+/// A device could not open a message and asks the device that sent it, which alone answers. Devices tell each other; nothing for people.
+package nonisolated struct Relay_Client_V1_ResendRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The message's place in this chat, the device that sent it, and its number there.
+  package var chatSeq: UInt64 = 0
+
+  package var senderDeviceID: UInt64 = 0
+
+  package var clientMessageID: UInt64 = 0
+
+  /// What the asking device opens now, signed as DeviceKeys are.
+  package var agreementKey: Data = Data()
+
+  package var agreementVersion: UInt32 = 0
+
+  package var agreementSignature: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The answer: the message sealed anew for the device that asked. Everybody in the chat receives it, that device alone can open what is inside.
+package nonisolated struct Relay_Client_V1_Resent: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The message's place in this chat, and its number on the device that sends this.
+  package var chatSeq: UInt64 = 0
+
+  package var clientMessageID: UInt64 = 0
+
+  /// Which device asked.
+  package var deviceID: UInt64 = 0
+
+  /// An envelope of version 1 with the header of the first time, its key wrapped to the agreement key of the request.
+  package var body: Data = Data()
+
+  package var key: Data = Data()
+
+  package var keyVersion: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "relay.client.v1"
 
 nonisolated extension Relay_Client_V1_Content: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Content"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}written_at_ms\0\u{4}\u{8}group_title\0\u{c}\u{3}\u{7}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}text\0\u{3}written_at_ms\0\u{4}\u{8}group_title\0\u{3}resend_request\0\u{1}resent\0\u{c}\u{3}\u{7}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -125,6 +199,32 @@ nonisolated extension Relay_Client_V1_Content: SwiftProtobuf.Message, SwiftProto
           self.kind = .groupTitle(v)
         }
       }()
+      case 11: try {
+        var v: Relay_Client_V1_ResendRequest?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .resendRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .resendRequest(v)
+        }
+      }()
+      case 12: try {
+        var v: Relay_Client_V1_Resent?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .resent(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .resent(v)
+        }
+      }()
       default: break
       }
     }
@@ -141,9 +241,21 @@ nonisolated extension Relay_Client_V1_Content: SwiftProtobuf.Message, SwiftProto
     if self.writtenAtMs != 0 {
       try visitor.visitSingularInt64Field(value: self.writtenAtMs, fieldNumber: 2)
     }
-    try { if case .groupTitle(let v)? = self.kind {
+    switch self.kind {
+    case .groupTitle?: try {
+      guard case .groupTitle(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
-    } }()
+    }()
+    case .resendRequest?: try {
+      guard case .resendRequest(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .resent?: try {
+      guard case .resent(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
+    }()
+    default: break
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -210,6 +322,116 @@ nonisolated extension Relay_Client_V1_GroupTitle: SwiftProtobuf.Message, SwiftPr
 
   package static func ==(lhs: Relay_Client_V1_GroupTitle, rhs: Relay_Client_V1_GroupTitle) -> Bool {
     if lhs.title != rhs.title {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_ResendRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ResendRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_seq\0\u{3}sender_device_id\0\u{3}client_message_id\0\u{3}agreement_key\0\u{3}agreement_version\0\u{3}agreement_signature\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatSeq) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.senderDeviceID) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.clientMessageID) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.agreementKey) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.agreementVersion) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.agreementSignature) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatSeq, fieldNumber: 1)
+    }
+    if self.senderDeviceID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.senderDeviceID, fieldNumber: 2)
+    }
+    if self.clientMessageID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.clientMessageID, fieldNumber: 3)
+    }
+    if !self.agreementKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.agreementKey, fieldNumber: 4)
+    }
+    if self.agreementVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.agreementVersion, fieldNumber: 5)
+    }
+    if !self.agreementSignature.isEmpty {
+      try visitor.visitSingularBytesField(value: self.agreementSignature, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_ResendRequest, rhs: Relay_Client_V1_ResendRequest) -> Bool {
+    if lhs.chatSeq != rhs.chatSeq {return false}
+    if lhs.senderDeviceID != rhs.senderDeviceID {return false}
+    if lhs.clientMessageID != rhs.clientMessageID {return false}
+    if lhs.agreementKey != rhs.agreementKey {return false}
+    if lhs.agreementVersion != rhs.agreementVersion {return false}
+    if lhs.agreementSignature != rhs.agreementSignature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_Resent: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Resent"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_seq\0\u{3}client_message_id\0\u{3}device_id\0\u{1}body\0\u{1}key\0\u{3}key_version\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatSeq) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.clientMessageID) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.deviceID) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.body) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.key) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.keyVersion) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatSeq, fieldNumber: 1)
+    }
+    if self.clientMessageID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.clientMessageID, fieldNumber: 2)
+    }
+    if self.deviceID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deviceID, fieldNumber: 3)
+    }
+    if !self.body.isEmpty {
+      try visitor.visitSingularBytesField(value: self.body, fieldNumber: 4)
+    }
+    if !self.key.isEmpty {
+      try visitor.visitSingularBytesField(value: self.key, fieldNumber: 5)
+    }
+    if self.keyVersion != 0 {
+      try visitor.visitSingularUInt32Field(value: self.keyVersion, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_Resent, rhs: Relay_Client_V1_Resent) -> Bool {
+    if lhs.chatSeq != rhs.chatSeq {return false}
+    if lhs.clientMessageID != rhs.clientMessageID {return false}
+    if lhs.deviceID != rhs.deviceID {return false}
+    if lhs.body != rhs.body {return false}
+    if lhs.key != rhs.key {return false}
+    if lhs.keyVersion != rhs.keyVersion {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

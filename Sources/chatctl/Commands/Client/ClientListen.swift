@@ -99,6 +99,13 @@ private final class ListenPrinter: Sendable {
             }
         case .unreadable(let entry) where entry.problem == HistoryEntry.beforeEnrolment:
             state.withLock { $0.beforeEnrolment += 1 }
+        case .unreadable(let entry) where entry.problem?.hasPrefix(HistoryEntry.unopened) == true:
+            Talk.say("a message of \(entry.senderName ?? "somebody") \(Printable.line(entry.problem ?? ""))")
+        case .recovered(let entry): Talk.say("a message that could not be read was sent again: \(MessageReport(entry).line)")
+        case .resending(_, _, _, let name): Talk.say("\(name ?? "somebody") could not read a message: it is sent again")
+        case .keyReplaced(let version): Talk.say("this device has a new agreement key, number \(version)")
+        case .keysRefused(_, let name, let device, let refusal):
+            Talk.say("keys of \(name ?? "somebody")'s device \(device) are not taken: \(refusal.sentence)")
         case .unreadable(let entry):
             Talk.say("a message of \(entry.senderName ?? "somebody") cannot be read: \(entry.problem ?? "unknown")")
         case .dead(let letter):

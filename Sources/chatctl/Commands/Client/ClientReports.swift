@@ -36,6 +36,7 @@ enum ChangeText {
         switch entry.kind {
         case .message: return entry.text ?? entry.problem ?? "unreadable"
         case .deleted(let forEveryone): return forEveryone ? "(deleted)" : "(deleted for this user)"
+        case .technical: return "(between devices)"
         case .deletion(let seqs): return "\(who) deleted \(Figures.number(seqs.count, "message"))"
         case .change(let change):
             let users = change.names.joined(separator: ", ")
@@ -109,6 +110,7 @@ struct MessageReport: Codable {
             kind = "deletion"
             deletes = seqs
         case .deleted: kind = "deleted"
+        case .technical: kind = "technical"
         }
     }
 
@@ -169,7 +171,7 @@ extension Page {
             let text: Cell =
                 switch entry.kind {
                 case .message: entry.text.map { Cell($0) } ?? Cell(entry.problem ?? "unreadable", .bad)
-                case .change, .deletion, .deleted: Cell(ChangeText.sentence(entry), .faint)
+                case .change, .deletion, .deleted, .technical: Cell(ChangeText.sentence(entry), .faint)
                 }
             return (
                 entry.chat, entry.chatSeq,
@@ -253,6 +255,8 @@ extension OutboxCommand {
         case .rename: "rename"
         case .setRole: "setRole"
         case .delete: "delete"
+        case .requestResend: "requestResend"
+        case .resend: "resend"
         }
     }
 
@@ -266,6 +270,8 @@ extension OutboxCommand {
         case .leave: "leave the group"
         case .rename: "call the group “\(text)”"
         case .setRole(let users, let role): "make \(users.joined(separator: ", ")) \(role)"
+        case .requestResend(let seq, _, _): "ask for message \(seq) again"
+        case .resend(let seq, _, _, _): "send message \(seq) again"
         case .delete(let seqs, let forEveryone): "delete \(Figures.number(seqs.count, "message"))\(forEveryone ? " for everyone" : "")"
         }
     }
