@@ -71,6 +71,11 @@ import Testing
         expect(".It messages that a client sends again in an hour Ta \(Limits.resendAnswers)")
         expect(".It age of a client's agreement key Ta \(Limits.agreementKeyAge.components.seconds / 86_400) days")
         #expect(Limits.resendWindow == .seconds(3600))
+        let (step, whole) = (Limits.linkLifetime.components.seconds / 60, Limits.linkDuration.components.seconds / 60)
+        expect(".It link Ta \(step) minutes for each step, \(whole) minutes in all; \(Limits.linksPerUser) of a user")
+        let (part, parts) = (number(Limits.linkPartBytes), number(Limits.linkParts))
+        expect(".It part of a link Ta \(part) bytes sealed, \(Limits.linkPartsHeld) that are not fetched, \(parts) in all")
+        expect(".It hello, answer and receipt of a link Ta \(number(Limits.linkMessageBytes)) bytes sealed")
         let burst = Limits.burstSeconds
         expect(".It messages of a device * Ta \(Limits.messagesPerDevice) a second, \(number(Limits.messagesPerDevice * burst)) at once")
         expect(".It messages of a user * Ta \(Limits.messagesPerUser) a second, \(number(Limits.messagesPerUser * burst)) at once")

@@ -31,8 +31,9 @@ package struct Chatctl: Sendable {
     }
 
     /// Starts `chatctl ARGUMENTS` and leaves it running.
-    package func start(_ arguments: [String]) throws -> Subprocess {
-        try Subprocess(Programs.chatctl, arguments, environment: environment)
+    /// - Parameter input: nil: what is typed later.
+    package func start(_ arguments: [String], input: [UInt8]? = []) throws -> Subprocess {
+        try Subprocess(Programs.chatctl, arguments, environment: environment, input: input)
     }
 
     /// What a terminal would set plus where the relay is.

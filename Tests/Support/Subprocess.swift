@@ -25,10 +25,13 @@ package final class Subprocess: Sendable {
     package let standardOutput: Capture
     package let standardError: Capture
     private let exit = Exit()
+    /// Where its input is written while that goes on.
+    private let typing = Mutex<Int32?>(nil)
 
     /// Starts a program with exactly this environment; its descriptors 0, 1 and 2 are the only ones it inherits.
+    /// - Parameter input: all that it reads; nil: what is typed later (``type(_:)``).
     package init(
-        _ program: String, _ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment, input: [UInt8] = []
+        _ program: String, _ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment, input: [UInt8]? = []
     ) throws {
         // One start at a time: a pipe closes on exec only from its second system call on, and a program that was started in
         // between would hold it open.
@@ -40,10 +43,14 @@ package final class Subprocess: Sendable {
         standardOutput = Capture(descriptor: stdout.reading)
         standardError = Capture(descriptor: stderr.reading)
         let inputDescriptor = stdin.writing
-        Thread.detachNewThread {
-            // A program that does not read its input closes the pipe; that is its right.
-            FileHandle(fileDescriptor: inputDescriptor, closeOnDealloc: false).writeIgnoringErrors(input)
-            close(inputDescriptor)
+        if let input {
+            Thread.detachNewThread {
+                // A program that does not read its input closes the pipe; that is its right.
+                FileHandle(fileDescriptor: inputDescriptor, closeOnDealloc: false).writeIgnoringErrors(input)
+                close(inputDescriptor)
+            }
+        } else {
+            typing.withLock { $0 = inputDescriptor }
         }
         let exit = self.exit
         Thread.detachNewThread {
@@ -111,7 +118,25 @@ package final class Subprocess: Sendable {
         return (pid, stdin, stdout, stderr)
     }
 
-    deinit { exit.signal(SIGKILL, to: processID) }
+    deinit {
+        exit.signal(SIGKILL, to: processID)
+        endInput()
+    }
+
+    /// Writes a line of input. For a program that was started without one.
+    package func type(_ line: String) {
+        typing.withLock { descriptor in
+            if let descriptor { FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).writeIgnoringErrors(Array((line + "\n").utf8)) }
+        }
+    }
+
+    /// The program reads the end of its input.
+    package func endInput() {
+        typing.withLock { descriptor in
+            if let descriptor { close(descriptor) }
+            descriptor = nil
+        }
+    }
 
     /// Does nothing when the program has ended.
     package func send(_ signal: Int32) { exit.signal(signal, to: processID) }

@@ -10,6 +10,12 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case alreadyEnrolled(path: String)
     /// The text is no invite link.
     case link(String)
+    /// The text is no code that links a device.
+    case linkCode(String)
+    /// What came from the other device was not sealed by it.
+    case linkBroken(String)
+    /// The person did not admit the new device.
+    case linkRefused
     /// The text cannot be a user's name.
     case userName(String)
     /// No group of this title or number is known here.
@@ -53,6 +59,9 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .notEnrolled(let path): "\(path) holds no enrolled device"
         case .alreadyEnrolled(let path): "\(path) holds an enrolled device already"
         case .link(let why): "this is not an invite link: \(why)"
+        case .linkCode(let why): "this is no code that links a device: \(why)"
+        case .linkBroken(let why): "what came does not fit the code: \(why)"
+        case .linkRefused: "the new device was not admitted; nothing was added"
         case .userName(let why): why
         case .groupUnknown(let text): "this device knows no group “\(text)”"
         case .chatUnknown(let text): "this device knows no chat “\(text)”"
@@ -82,6 +91,9 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .notEnrolled: "enrol first: chatctl client enrol LINK --state DIR --device NAME"
         case .alreadyEnrolled: "name another directory: one device, one directory"
         case .link: "it looks like http://host:port/enrol#CODE; `chatctl invite create` prints one"
+        case .linkCode: "`chatctl client link start` on the old device shows one; with the code alone, name the relay with --relay"
+        case .linkBroken: "begin again on the old device; if it stays, somebody is between the two: do not link over this relay"
+        case .linkRefused: "begin again with `chatctl client link start` if that was a mistake"
         case .userName: nil
         case .groupUnknown:
             "`chatctl client group list` lists the groups; a new member or device knows one once `chatctl client listen` has received something in it"

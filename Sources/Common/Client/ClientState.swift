@@ -31,7 +31,13 @@ package final class ClientState {
             try directory.write(keys)
         }
         try state.transaction {
-            try state.run("INSERT OR REPLACE INTO account (one, relay, device_name) VALUES (1, ?, ?)") {
+            // Who the device will be stays known, when it was to be linked and never heard that it was.
+            try state.run(
+                """
+                INSERT INTO account (one, relay, device_name) VALUES (1, ?1, ?2)
+                ON CONFLICT (one) DO UPDATE SET user_id = CASE relay WHEN ?1 THEN user_id END, relay = ?1, device_name = ?2
+                """
+            ) {
                 $0.bind(1, relay)
                 $0.bind(2, deviceName)
             }

@@ -9,17 +9,25 @@ package struct InviteLink: Sendable, Equatable {
     package var code: String
 
     package init(_ text: String) throws(ClientError) {
+        do throws(NotALink) { (relay, endpoint, code) = try InviteLink.split(text, path: "/enrol") } catch { throw .link(error.why) }
+    }
+
+    /// Why a text is no link.
+    struct NotALink: Error {
+        var why: String
+    }
+
+    /// `RELAY/path#CODE` in its parts.
+    static func split(_ text: String, path: String) throws(NotALink) -> (relay: String, endpoint: Endpoint, code: String) {
         let parts = text.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
-        guard parts.count == 2 else { throw .link("there is no “#” with the code behind it") }
+        guard parts.count == 2 else { throw NotALink(why: "there is no “#” with the code behind it") }
         guard !parts[1].isEmpty, parts[1].utf8.count <= 256, parts[1].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
-            throw .link("the code behind “#” is not one")
+            throw NotALink(why: "the code behind “#” is not one")
         }
         var address = String(parts[0])
         while address.hasSuffix("/") { address.removeLast() }
-        guard address.hasSuffix("/enrol") else { throw .link("the address does not end in /enrol") }
-        address.removeLast("/enrol".count)
-        do { endpoint = try Endpoint(url: address) } catch { throw .link(error.description) }
-        relay = address
-        code = String(parts[1])
+        guard address.hasSuffix(path) else { throw NotALink(why: "the address does not end in \(path)") }
+        address.removeLast(path.count)
+        do { return (address, try Endpoint(url: address), String(parts[1])) } catch { throw NotALink(why: error.description) }
     }
 }

@@ -157,6 +157,8 @@ package struct HistoryEntry: Sendable, Equatable {
     package var inGroup = false
     /// This user blocked the sender when it came: it is kept, and not shown.
     package var hidden = false
+    /// What opens its body; not filled in when the history is read.
+    var contentKey: [UInt8]?
 
     /// The ``problem`` of what was in the mailbox before the device existed: nobody wrapped a key for it.
     package static let beforeEnrolment = "sent before this device was enrolled"

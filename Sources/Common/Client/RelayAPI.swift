@@ -19,11 +19,13 @@ package struct RelayAPI: Sendable {
 
     /// One request. A refusal of the relay is thrown as ``ClientError/refused(_:)``.
     func call<Reply: Message>(
-        _ method: HTTPMethod, _ path: String, token: String? = nil, basedOn: UInt64? = nil, body: (any Message)? = nil, as: Reply.Type = Reply.self
+        _ method: HTTPMethod, _ path: String, token: String? = nil, claim: String? = nil, basedOn: UInt64? = nil, body: (any Message)? = nil,
+        as: Reply.Type = Reply.self
     ) async throws(ClientError) -> Reply {
         var headers = [("Accept", RelayAPI.mediaType)]
         if let basedOn { headers.append(("If-Match", "\"\(basedOn)\"")) }
         if let token { headers.append(("Authorization", "Bearer \(token)")) }
+        if let claim { headers.append(("Authorization", "Link \(claim)")) }
         var bytes: [UInt8]?
         if let body {
             headers.append(("Content-Type", RelayAPI.mediaType))

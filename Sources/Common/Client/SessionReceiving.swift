@@ -53,7 +53,8 @@ extension Session {
                 return lookup
             }
         }
-        guard !envelope.body.isEmpty, !envelope.key.isEmpty, envelope.senderDeviceID > 0, try state.device(DeviceID(envelope.senderDeviceID)) == nil
+        guard !envelope.body.isEmpty, envelope.senderDeviceID > 0, try state.device(DeviceID(envelope.senderDeviceID)) == nil,
+            try !envelope.key.isEmpty || state.hasGivenKey(chat, envelope.chatSeq)
         else { return nil }
         return unless(.sender(UserID(envelope.senderUserID), DeviceID(envelope.senderDeviceID)))
     }
@@ -149,8 +150,10 @@ extension Session {
             entry.kind = .deletion(envelope.deletion.chatSeqs)
             return nil
         }
+        let given = try state.takeGivenKey(entry.chat, entry.chatSeq)
         let content: Result<Relay_Client_V1_Content, Problem>? =
-            envelope.body.isEmpty ? nil : open(envelope, from: try state.device(DeviceID(envelope.senderDeviceID)))
+            envelope.body.isEmpty
+            ? nil : open(envelope, from: try state.device(DeviceID(envelope.senderDeviceID)), given: given, keeping: &entry.contentKey)
         if envelope.hasEvent {
             guard let change = GroupChangeRecord(envelope.event) else {
                 entry.problem = "this change of the group needs a newer client"
@@ -184,14 +187,23 @@ extension Session {
         var text: String
     }
 
-    private func open(_ envelope: Relay_V1_Envelope, from device: KnownDevice?) -> Result<Relay_Client_V1_Content, Problem> {
-        guard !envelope.key.isEmpty else { return .failure(Problem(text: HistoryEntry.beforeEnrolment)) }
+    /// - Parameters:
+    ///   - given: the key of a message from before this device's time, which the device that linked it has given.
+    ///   - contentKey: what opened the body.
+    private func open(
+        _ envelope: Relay_V1_Envelope, from device: KnownDevice?, given: [UInt8]?, keeping contentKey: inout [UInt8]?
+    ) -> Result<Relay_Client_V1_Content, Problem> {
+        guard !envelope.key.isEmpty || given != nil else { return .failure(Problem(text: HistoryEntry.beforeEnrolment)) }
         guard let device else { return .failure(Problem(text: "the relay does not know the sender's device any more")) }
         guard device.user.rawValue == envelope.senderUserID else { return .failure(Problem(text: "the sender's device belongs to another user")) }
         let header = EnvelopeHeader(
             chat: ChatID(envelope.chatID), senderUser: UserID(envelope.senderUserID), senderDevice: DeviceID(envelope.senderDeviceID),
             clientMessageID: envelope.clientMessageID)
-        let content = open(Array(envelope.body), key: Array(envelope.key), version: envelope.keyVersion, header, from: device)
+        let body = Array(envelope.body)
+        if envelope.key.isEmpty, let given {
+            return content(of: body, given, header, from: device, keeping: &contentKey)
+        }
+        let content = open(body, key: Array(envelope.key), version: envelope.keyVersion, header, from: device, keeping: &contentKey)
         if case .failure(let problem) = content, problem.text == HistoryEntry.unopened, envelope.keyVersion > keys.version, keys.pending == nil {
             keyIsOutdated = true
         }
@@ -199,24 +211,34 @@ extension Session {
     }
 
     /// Opens what was sealed for one of this device's agreement keys.
+    /// - Parameter contentKey: what opened the body.
     func open(
-        _ body: [UInt8], key: [UInt8], version: UInt32, _ header: EnvelopeHeader, from device: KnownDevice
+        _ body: [UInt8], key: [UInt8], version: UInt32, _ header: EnvelopeHeader, from device: KnownDevice, keeping contentKey: inout [UInt8]?
     ) -> Result<Relay_Client_V1_Content, Problem> {
         for secret in keys.candidates(for: version) {
-            let bytes: [UInt8]
-            do throws(CryptoError) {
-                bytes = try EnvelopeV1.open(
-                    body: body, wrappedKey: key, header: header, agreement: secret, senderIdentityKey: device.identityKey)
-            } catch {
+            let unwrapped: [UInt8]
+            do throws(CryptoError) { unwrapped = try EnvelopeV1.unwrap(key, of: body, agreement: secret) } catch {
                 // Sealed for another one of the keys, perhaps.
                 if error == .openFailed { continue }
                 return .failure(Problem(text: error.description))
             }
-            guard let content = try? Relay_Client_V1_Content(serializedBytes: bytes) else {
-                return .failure(Problem(text: "the content is malformed"))
-            }
-            return .success(content)
+            return content(of: body, unwrapped, header, from: device, keeping: &contentKey)
         }
         return .failure(Problem(text: HistoryEntry.unopened))
+    }
+
+    private func content(
+        of body: [UInt8], _ key: [UInt8], _ header: EnvelopeHeader, from device: KnownDevice, keeping contentKey: inout [UInt8]?
+    ) -> Result<Relay_Client_V1_Content, Problem> {
+        let bytes: [UInt8]
+        do throws(CryptoError) {
+            bytes = try EnvelopeV1.open(body: body, contentKey: key, header: header, senderIdentityKey: device.identityKey)
+        } catch {
+            // What somebody sealed so that nobody can open it is asked for again as what this device has no key for.
+            return .failure(Problem(text: error == .openFailed ? HistoryEntry.unopened : error.description))
+        }
+        guard let content = try? Relay_Client_V1_Content(serializedBytes: bytes) else { return .failure(Problem(text: "the content is malformed")) }
+        contentKey = key
+        return .success(content)
     }
 }

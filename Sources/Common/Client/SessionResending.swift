@@ -80,7 +80,9 @@ extension Session {
         else { return }
         let header = EnvelopeHeader(
             chat: entry.chat, senderUser: entry.senderUser, senderDevice: entry.senderDevice, clientMessageID: resent.clientMessageID)
-        switch open(Array(resent.body), key: Array(resent.key), version: resent.keyVersion, header, from: device) {
+        // It opens what was sealed for the resend, not what the relay keeps.
+        var contentKey: [UInt8]?
+        switch open(Array(resent.body), key: Array(resent.key), version: resent.keyVersion, header, from: device, keeping: &contentKey) {
         case .success(let content):
             guard case .text(let text) = content.kind else {
                 return try state.giveUpRecovering(entry.chat, resent.chatSeq, because: "this kind of content needs a newer client")
@@ -142,7 +144,7 @@ extension Session {
         var send = Relay_V1_Send()
         send.chatID = chat.rawValue
         send.clientMessageID = number
-        (send.body, send.keys) = try sealed(content, chat, number, for: everybody)
+        (send.body, send.keys, _) = try sealed(content, chat, number, for: everybody)
         return send
     }
 }

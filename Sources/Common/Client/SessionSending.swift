@@ -178,9 +178,10 @@ extension Session {
             }
         }
         let bytes: [UInt8]
+        var key: [UInt8]?
         do {
             switch entry.command {
-            case nil: bytes = try message(entry, chat, number, state).serializedBytes()
+            case nil: bytes = try message(entry, chat, number, state, &key).serializedBytes()
             case .requestResend, .resend: bytes = try technical(entry, chat, number, state).serializedBytes()
             case .delete(let seqs, let forEveryone):
                 var delete = Relay_V1_Delete()
@@ -189,13 +190,13 @@ extension Session {
                 delete.chatSeqs = seqs
                 delete.forEveryone = forEveryone
                 bytes = try delete.serializedBytes()
-            case let command?: bytes = try change(entry, command, chat, number, state).serializedBytes()
+            case let command?: bytes = try change(entry, command, chat, number, state, &key).serializedBytes()
             }
         } catch let refusal as Unsealable {
             try bury(entry, refusal.code, refusal.reason, state, &effects)
             return nil
         }
-        try state.storeSealed(entry.id, chat: chat, clientMessageID: number, bytes)
+        try state.storeSealed(entry.id, chat: chat, clientMessageID: number, bytes, key: key)
         return SendWindow.Sealed(row: entry.id, chat: chat, clientMessageID: number)
     }
 
@@ -204,7 +205,9 @@ extension Session {
         var reason: String
     }
 
-    private func message(_ entry: OutboxEntry, _ chat: ChatID, _ number: UInt64, _ state: ClientState) throws -> Relay_V1_Send {
+    private func message(
+        _ entry: OutboxEntry, _ chat: ChatID, _ number: UInt64, _ state: ClientState, _ key: inout [UInt8]?
+    ) throws -> Relay_V1_Send {
         // Written before this device heard of the block.
         if entry.target == nil {
             do throws(ClientError) { try refuseBlocked(entry.recipient, state) } catch {
@@ -221,12 +224,12 @@ extension Session {
         var send = Relay_V1_Send()
         send.chatID = chat.rawValue
         send.clientMessageID = number
-        (send.body, send.keys) = try sealed(content, chat, number, for: try recipients(in: chat, state))
+        (send.body, send.keys, key) = try sealed(content, chat, number, for: try recipients(in: chat, state))
         return send
     }
 
     private func change(
-        _ entry: OutboxEntry, _ command: OutboxCommand, _ chat: ChatID, _ number: UInt64, _ state: ClientState
+        _ entry: OutboxEntry, _ command: OutboxCommand, _ chat: ChatID, _ number: UInt64, _ state: ClientState, _ key: inout [UInt8]?
     ) throws -> Relay_V1_GroupChange {
         var change = Relay_V1_GroupChange()
         change.chatID = chat.rawValue
@@ -264,7 +267,7 @@ extension Session {
             }
             devices.sort { ($0.user, $0.id) < ($1.user, $1.id) }
         }
-        (change.body, change.keys) = try sealed(content, chat, number, for: devices)
+        (change.body, change.keys, key) = try sealed(content, chat, number, for: devices)
         return change
     }
 
@@ -289,7 +292,7 @@ extension Session {
 
     func sealed(
         _ content: Relay_Client_V1_Content, _ chat: ChatID, _ number: UInt64, for recipients: [KnownDevice]
-    ) throws -> (Data, [Relay_V1_MemberKeys]) {
+    ) throws -> (Data, [Relay_V1_MemberKeys], contentKey: [UInt8]) {
         let header = EnvelopeHeader(chat: chat, senderUser: account.user, senderDevice: account.device, clientMessageID: number)
         let envelope: SealedEnvelope
         do {
@@ -317,6 +320,6 @@ extension Session {
             wrapped.keyVersion = versions[key.device] ?? 0
             keys[keys.count - 1].devices.append(wrapped)
         }
-        return (Data(envelope.body), keys)
+        return (Data(envelope.body), keys, envelope.contentKey)
     }
 }

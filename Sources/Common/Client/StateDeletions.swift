@@ -22,7 +22,7 @@ extension ClientState {
             let kind = HistoryRow.number(.deleted(forEveryone: forEveryone))
             try run(
                 """
-                UPDATE history SET text = NULL, problem = NULL, event = NULL, kind = CASE kind WHEN 3 THEN 3 ELSE ?3 END
+                UPDATE history SET text = NULL, problem = NULL, event = NULL, key = NULL, kind = CASE kind WHEN 3 THEN 3 ELSE ?3 END
                 WHERE chat_id = ?1 AND chat_seq = ?2 AND kind IN (0, 3, 4)
                 """
             ) {
@@ -30,6 +30,7 @@ extension ClientState {
                 $0.bind(2, seq)
                 $0.bind(3, kind)
             }
+            try dropGivenKey(chat, seq)
         }
     }
 

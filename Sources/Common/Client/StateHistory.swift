@@ -24,6 +24,7 @@ extension ClientState {
             entry.kind = .deleted(forEveryone: deletion)
             entry.text = nil
             entry.problem = nil
+            entry.contentKey = nil
         }
         try insertHistory(entry)
         return .new
@@ -92,7 +93,12 @@ extension ClientState {
 
     func insertHistory(_ entry: HistoryEntry) throws {
         let event = try HistoryRow.event(entry.kind)
-        try run("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)") {
+        try run(
+            """
+            INSERT OR REPLACE INTO history (chat_id, chat_seq, message_id, sender_user, sender_device, client_message_id, sent_at, written_at, text,
+                problem, outbox_id, kind, event, hidden, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """
+        ) {
             $0.bind(1, entry.chat.rawValue)
             $0.bind(2, entry.chatSeq)
             $0.bind(3, entry.message.rawValue)
@@ -107,6 +113,7 @@ extension ClientState {
             $0.bind(12, HistoryRow.number(entry.kind))
             if let event { $0.bind(13, event) } else { $0.bindNull(13) }
             $0.bind(14, entry.hidden ? 1 : 0)
+            if let key = entry.contentKey { $0.bind(15, key) } else { $0.bindNull(15) }
         }
     }
 

@@ -100,12 +100,14 @@ extension ClientState {
         try rows("SELECT sealed FROM outbox WHERE id = ?", { $0.bind(1, id) }) { $0.isNull(0) ? nil : $0.bytes(0) }.first ?? nil
     }
 
-    func storeSealed(_ id: Int64, chat: ChatID, clientMessageID: UInt64, _ bytes: [UInt8]) throws {
-        try run("UPDATE outbox SET chat_id = ?, client_message_id = ?, sealed = ? WHERE id = ?") {
+    /// - Parameter key: what opens the body that is sealed in it.
+    func storeSealed(_ id: Int64, chat: ChatID, clientMessageID: UInt64, _ bytes: [UInt8], key: [UInt8]? = nil) throws {
+        try run("UPDATE outbox SET chat_id = ?, client_message_id = ?, sealed = ?, key = ? WHERE id = ?") {
             $0.bind(1, chat.rawValue)
             $0.bind(2, clientMessageID)
             $0.bind(3, bytes)
-            $0.bind(4, id)
+            if let key { $0.bind(4, key) } else { $0.bindNull(4) }
+            $0.bind(5, id)
         }
         try setHighestClientMessageID(clientMessageID)
     }
@@ -124,6 +126,7 @@ extension ClientState {
         var row = HistoryEntry(
             chat: place.chat, chatSeq: place.chatSeq, message: place.message, senderUser: account.user, senderDevice: account.device,
             clientMessageID: place.clientMessageID, sentAt: place.sentAt, writtenAt: entry.writtenAt, text: nil, problem: nil, outboxID: id)
+        row.contentKey = try rows("SELECT key FROM outbox WHERE id = ?", { $0.bind(1, id) }) { $0.isNull(0) ? nil : $0.bytes(0) }.first ?? nil
         let accepted: Accepted
         switch entry.command {
         case nil:
@@ -131,6 +134,7 @@ extension ClientState {
             if let forEveryone = try deletion(place.chat, place.chatSeq) {
                 row.kind = .deleted(forEveryone: forEveryone)
                 row.text = nil
+                row.contentKey = nil
             }
             try insertHistory(row)
             accepted = .message

@@ -123,6 +123,15 @@ enum StateSchema {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX resend_answers_by_time ON resend_answers (answered_at);
         """,
+        """
+        -- key: what opens the message's body, for a device that the person links later; null for what is older than this column.
+        ALTER TABLE history ADD COLUMN key BLOB;
+        ALTER TABLE outbox ADD COLUMN key BLOB;
+        -- Keys of messages that were sent before this device existed, given by the device that linked it, until the messages are fetched.
+        CREATE TABLE given_keys (
+            chat_id INTEGER NOT NULL, chat_seq INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (chat_id, chat_seq)
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 
     /// Brings the tables up to date, or refuses those of a newer client.

@@ -35,6 +35,8 @@ package struct WrappedEnvelopeKey: Sendable, Hashable {
 package struct SealedEnvelope: Sendable, Hashable {
     package var body: [UInt8]
     package var keys: [WrappedEnvelopeKey]
+    /// What opens the body; for the sender's own history.
+    package var contentKey: [UInt8]
 }
 
 /// Version 1 of the envelope; relay-protocol(7) gives the format byte by byte with a worked example. Any thread.
@@ -52,8 +54,9 @@ package enum EnvelopeV1 {
     static let nonceBytes = Int(crypto_aead_xchacha20poly1305_ietf_NPUBBYTES)
     static let tagBytes = Int(crypto_aead_xchacha20poly1305_ietf_ABYTES)
     static let signatureBytes = Int(crypto_sign_BYTES)
-    /// A content key (32 bytes) in a box.
-    package static let wrappedKeyBytes = 32 + Int(crypto_box_MACBYTES)
+    package static let contentKeyBytes = 32
+    /// A content key in a box.
+    package static let wrappedKeyBytes = contentKeyBytes + Int(crypto_box_MACBYTES)
     /// Version, ephemeral key, nonce and authentication tag.
     static let overheadBytes = 1 + keyBytes + nonceBytes + tagBytes
 
@@ -106,7 +109,7 @@ package enum EnvelopeV1 {
             else { throw .malformed("an agreement key is of low order") }
             keys.append(WrappedEnvelopeKey(user: recipient.user, device: recipient.device, key: wrapped))
         }
-        return SealedEnvelope(body: [version] + ephemeralKey + nonce + sealed, keys: keys)
+        return SealedEnvelope(body: [version] + ephemeralKey + nonce + sealed, keys: keys, contentKey: contentKey)
     }
 
     /// Opens a body with this device's wrapped key and checks the sender's signature. Says nothing about whether the identity key is really the
@@ -122,27 +125,46 @@ package enum EnvelopeV1 {
     package static func open(
         body: [UInt8], wrappedKey: [UInt8], header: EnvelopeHeader, agreement: AgreementSecret, senderIdentityKey: [UInt8]
     ) throws(CryptoError) -> [UInt8] {
+        var contentKey = try unwrap(wrappedKey, of: body, agreement: agreement)
+        defer { wipe(&contentKey) }
+        return try open(body: body, contentKey: contentKey, header: header, senderIdentityKey: senderIdentityKey)
+    }
+
+    /// The content key of a body, 32 bytes.
+    package static func unwrap(_ wrappedKey: [UInt8], of body: [UInt8], agreement: AgreementSecret) throws(CryptoError) -> [UInt8] {
         requireSodium()
-        guard let first = body.first else { throw .malformed("the body is empty") }
-        guard first == version else { throw .malformed("version \(first) of the envelope is not known here") }
-        guard body.count <= Limits.bodyBytesCeiling else { throw .tooLarge }
-        let padded = body.count - overheadBytes
-        guard padded >= smallestClass, padded.nonzeroBitCount == 1 else { throw .malformed("the body's length is none of the size classes") }
+        try check(body)
         guard !wrappedKey.isEmpty else { throw .notForThisDevice }
         guard wrappedKey.count == wrappedKeyBytes else { throw .malformed("a wrapped key has \(wrappedKeyBytes) bytes") }
-
         let ephemeralKey = Array(body[1..<(1 + keyBytes)])
-        let nonce = Array(body[(1 + keyBytes)..<(1 + keyBytes + nonceBytes)])
-        let sealed = Array(body[(1 + keyBytes + nonceBytes)...])
-
-        var contentKey = [UInt8](repeating: 0, count: 32)
-        defer { wipe(&contentKey) }
+        var contentKey = [UInt8](repeating: 0, count: contentKeyBytes)
         let wrapNonce = wrapNonce(ephemeralKey: ephemeralKey, agreementKey: agreement.publicKey)
         let unwrapped = agreement.secret.withBytes { secret in
             crypto_box_open_easy(&contentKey, wrappedKey, UInt64(wrappedKey.count), wrapNonce, ephemeralKey, secret)
         }
         guard unwrapped == 0 else { throw .openFailed }
+        return contentKey
+    }
 
+    private static func check(_ body: [UInt8]) throws(CryptoError) {
+        guard let first = body.first else { throw .malformed("the body is empty") }
+        guard first == version else { throw .malformed("version \(first) of the envelope is not known here") }
+        guard body.count <= Limits.bodyBytesCeiling else { throw .tooLarge }
+        let padded = body.count - overheadBytes
+        guard padded >= smallestClass, padded.nonzeroBitCount == 1 else { throw .malformed("the body's length is none of the size classes") }
+    }
+
+    /// The same with the content key itself, which this device unwrapped earlier or was given by another one of its user.
+    package static func open(
+        body: [UInt8], contentKey: [UInt8], header: EnvelopeHeader, senderIdentityKey: [UInt8]
+    ) throws(CryptoError) -> [UInt8] {
+        requireSodium()
+        try check(body)
+        guard contentKey.count == contentKeyBytes else { throw .malformed("a content key has \(contentKeyBytes) bytes") }
+        let padded = body.count - overheadBytes
+        let ephemeralKey = Array(body[1..<(1 + keyBytes)])
+        let nonce = Array(body[(1 + keyBytes)..<(1 + keyBytes + nonceBytes)])
+        let sealed = Array(body[(1 + keyBytes + nonceBytes)...])
         let bound = header.bound(to: ephemeralKey)
         var plaintext = [UInt8](repeating: 0, count: padded)
         defer { wipe(&plaintext) }

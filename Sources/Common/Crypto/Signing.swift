@@ -8,6 +8,7 @@ package enum Signing {
     static let prekeyContext = Array("relayd/prekey/1".utf8)
     static let lastResortContext = Array("relayd/last-resort/1".utf8)
     static let authenticationContext = Array("relayd/auth/1".utf8)
+    static let linkedContext = Array("relayd/linked/1".utf8)
     static let envelopeContext = Array("relayd/envelope/1".utf8)
 
     /// The identity key vouches for the agreement key: `relayd/agreement/1`, then the key.
@@ -31,6 +32,9 @@ package enum Signing {
     package static func authenticationMessage(device: DeviceID, challenge: [UInt8]) -> [UInt8] {
         authenticationContext + bigEndian(device.rawValue) + challenge
     }
+
+    /// A new device asks whether it is one of a user's: `relayd/linked/1`, the user's id (8 bytes, big-endian).
+    package static func linkedMessage(user: UserID) -> [UInt8] { linkedContext + bigEndian(user.rawValue) }
 
     /// False for a wrong signature, and for a signature or key of another length.
     package static func verify(signature: [UInt8], message: [UInt8], publicKey: [UInt8]) -> Bool {

@@ -216,6 +216,33 @@ package enum Limits {
     package static let challengeLifetime = Duration.seconds(60)
     package static let users = 1_000_000
 
+    // MARK: Linking
+
+    /// How long a link waits for the next step: time to fetch the other device and type a code of 32 characters, and little for somebody who finds
+    /// it.
+    package static let linkLifetime = Duration.seconds(600)
+    /// A link that moves may take so long in all: the largest transfer at the speed of a slow mobile link.
+    package static let linkDuration = Duration.seconds(3600)
+    /// Links of one user at the same time: one from each of two devices, and one that was forgotten.
+    package static let linksPerUser = 3
+    /// Links of all users at the same time. Each keeps at most ``linkPartsHeld`` parts in memory and two requests waiting: together 64 MiB, and a
+    /// quarter of ``httpConnections``.
+    package static let links = 256
+    /// Links that are over and remembered for the other device, which shall be told why; 64 bytes each, the oldest are forgotten first.
+    package static let linksEnded = 1024
+    /// One sealed part: small beside a link's memory, large beside its request's head.
+    package static let linkPartBytes = 64 * 1024
+    /// Parts of a link that the relay holds: one that is fetched, one that waits, and two on their way.
+    package static let linkPartsHeld = 4
+    /// Parts of one link: 256 MiB, the keys of six million messages.
+    package static let linkParts = 4096
+    /// A sealed hello, answer or receipt: 160 bytes of keys, the longest device name, and their seal.
+    package static let linkMessageBytes = 1024
+    /// How long a request waits for the other device before it is answered that there is nothing yet: below what proxies and clients bear.
+    package static let linkWait = Duration.seconds(20)
+    /// How often a forgotten link is looked for.
+    package static let linkSweep = Duration.seconds(60)
+
     // MARK: Rates
 
     // Defaults of configuration keys. They are far above what people do, so that nobody notices them, and far below what would hurt others.
@@ -297,6 +324,16 @@ package enum Limits {
     package static let restartSpread = Duration.seconds(3)
     /// A token is replaced this long before it expires.
     package static let tokenMargin = Duration.seconds(60)
+    /// What of a link's part is filled before the next one begins: the largest chat or person on top still fits ``linkPartBytes``.
+    package static let clientLinkPartBytes = 32 * 1024
+    /// Keys in one part of a link: 56 bytes each at most, with their places and chats.
+    package static let clientLinkPartKeys = 700
+    /// Devices that a person has no more, of which a new device is told: they check what was sent before.
+    package static let clientFormerDevicesGiven = 50
+    /// A step of a link is asked again so often, for some half a minute: a relay that restarts is back by then.
+    package static let clientLinkRetries = 8
+    /// How long a device that links another one may receive before it gives.
+    package static let clientLinkCatchUp = Duration.seconds(300)
     /// A relay that was silent for longer than it would be (it pings) is taken for dead.
     package static let relaySilence = Duration.seconds(150)
 }

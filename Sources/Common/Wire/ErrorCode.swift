@@ -13,6 +13,12 @@ package enum ErrorCode: String, CaseIterable, Sendable {
     case inviteUsed = "invite_used"
     case inviteExpired = "invite_expired"
     case deviceLimit = "device_limit"
+    case linkUnknown = "link_unknown"
+    case linkExpired = "link_expired"
+    case linkUsed = "link_used"
+    case linkEnded = "link_ended"
+    case linkNotReady = "link_not_ready"
+    case linkLimit = "link_limit"
     case userUnknown = "user_unknown"
     case chatUnknown = "chat_unknown"
     case chatWithSelf = "chat_with_self"
@@ -55,13 +61,15 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .malformed, .unknownKind, .chatWithSelf, .positionUnknown, .notAGroup: 400
         case .unauthorized, .tokenExpired, .deviceRevoked, .signatureInvalid, .challengeExpired: 401
         case .inviteInvalid, .notPermitted, .userSuspended, .notContact, .blocked, .youBlock, .memberBlocked: 403
-        case .requestUnknown, .userUnknown, .chatUnknown, .messageUnknown, .memberUnknown, .notFound: 404
+        case .requestUnknown, .userUnknown, .chatUnknown, .messageUnknown, .memberUnknown, .notFound, .linkUnknown: 404
         case .methodNotAllowed: 405
         case .timeout: 408
-        case .deviceSetMismatch, .prekeyIDUsed, .clientMessageIDUsed, .replaced, .cursorAhead, .alreadyMember, .contactConflict, .alreadyContact: 409
-        case .inviteUsed, .inviteExpired, .recipientGone: 410
+        case .deviceSetMismatch, .prekeyIDUsed, .clientMessageIDUsed, .replaced, .cursorAhead, .alreadyMember, .contactConflict, .alreadyContact,
+            .linkUsed, .linkNotReady:
+            409
+        case .inviteUsed, .inviteExpired, .recipientGone, .linkExpired, .linkEnded: 410
         case .tooLarge: 413
-        case .deviceLimit, .prekeyLimit, .groupFull, .chatLimit, .contactLimit: 422
+        case .deviceLimit, .prekeyLimit, .groupFull, .chatLimit, .contactLimit, .linkLimit: 422
         case .upgradeRequired: 426
         case .rateLimited: 429
         case .internal: 500
@@ -101,6 +109,12 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .inviteUsed: "an invite works once: ask the operator for a new one"
         case .inviteExpired: "ask the operator for a new invite"
         case .deviceLimit: "ask the operator to revoke one of your devices"
+        case .linkUnknown: "check the code and the relay's address, or begin again on the old device: the relay may have been restarted"
+        case .linkExpired: "begin again on the old device"
+        case .linkUsed: "another device used the code first: if that was not yours, refuse it on the old device; begin again there"
+        case .linkEnded: "the other device ended it, or is gone; begin again on the old device"
+        case .linkNotReady: "the other device has not come so far: ask again"
+        case .linkLimit: "end one that you began, or try again in some minutes"
         case .userUnknown: "check the name"
         case .chatUnknown: "open the chat first: POST /v1/chats"
         case .chatWithSelf: "name another user"

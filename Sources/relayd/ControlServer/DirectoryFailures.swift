@@ -17,7 +17,7 @@ extension ControlError {
         case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
         case .contactConflict:
             self.init(.tryAgain, "\(subject) changed meanwhile", hint: "chatctl contact list shows how it is now")
-        case .unauthorized, .tokenExpired, .deviceRevoked, .userSuspended, .signatureInvalid, .challengeExpired:
+        case .unauthorized, .tokenExpired, .deviceRevoked, .userSuspended, .signatureInvalid, .challengeExpired, .link:
             self.init(.failed, "the directory answered an operator as if it were a device", hint: "please report this with relayd's version")
         }
     }

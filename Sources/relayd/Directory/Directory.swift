@@ -14,6 +14,7 @@ package final class Directory: Sendable {
     let entropy: any Entropy
     let settings: DirectorySettings
     let tokens: Tokens
+    let links: Links
     private let revocations: any RevocationListener
     private let known: Mutex<Known>
 
@@ -35,6 +36,7 @@ package final class Directory: Sendable {
         self.settings = settings
         self.revocations = revocations
         tokens = Tokens(entropy: entropy, clock: clock, tokenLifetime: settings.tokenLifetime)
+        links = Links(clock: clock, patience: settings.linkWait)
         let (devices, users, removals) = try await readers.look { (try $0.allDevices(), try $0.exceptionalUsers(), try $0.unfinishedRemovals()) }
         known = Mutex(
             Known(

@@ -6,6 +6,7 @@ package struct DirectorySettings: Sendable {
     package var devicesPerUser = Limits.devicesPerUser
     package var inviteLifetime = Limits.inviteLifetime
     package var tokenLifetime = Limits.tokenLifetime
+    package var linkWait = Limits.linkWait
     /// What invite links begin with, such as `https://chat.example.org`.
     package var publicURL: String
     package init(publicURL: String) { self.publicURL = publicURL }
@@ -25,6 +26,7 @@ package enum DirectoryError: Error, Sendable {
     case userSuspended
     case signatureInvalid
     case challengeExpired
+    case link(LinkRefusal)
     /// The writer's inbox is full.
     case overloaded
     /// The store is closing.

@@ -53,7 +53,12 @@ package final class Gateway: Service {
                 availableConnectionsDelegate: MaximumAvailableConnections(environment.settings.connections)),
             onServerRunning: { channel in if let address = channel.localAddress { onBound(address) } },
             eventLoopGroupProvider: .shared(group), logger: logger)
-        try await application.run()
+        // Requests that wait for another device would hold the stop up.
+        try await withGracefulShutdownHandler {
+            try await application.run()
+        } onGracefulShutdown: {
+            environment.directory.stopLinks()
+        }
         // Bounded by the close time-out of each connection.
         await environment.open.drained()
     }

@@ -119,12 +119,26 @@ extension WireFailure {
         case .userSuspended: self = .suspended
         case .signatureInvalid: self.init(.signatureInvalid, "the signature does not fit")
         case .challengeExpired: self.init(.challengeExpired, "the challenge is unknown, used or too old")
+        case .link(let refusal): self.init(refusal)
         case .contactConflict(let contact):
             self.init(.contactConflict, "another device of yours decided otherwise meanwhile")
             self.contact = contact
         case .overloaded: self = .overloaded
         case .stopping: self = .stopping
         case .storeFailed: self = .storeFailed
+        }
+    }
+
+    init(_ refusal: LinkRefusal) {
+        switch refusal {
+        case .unknown: self.init(.linkUnknown, "no such link")
+        case .expired: self.init(.linkExpired, "the link has expired")
+        case .used: self.init(.linkUsed, "the link was used by another device")
+        case .ended: self.init(.linkEnded, "the link was ended")
+        case .notReady: self.init(.linkNotReady, "the other device has not come so far")
+        case .limit: self.init(.linkLimit, "too many devices are being linked")
+        case .part(let what): self = .malformed(what)
+        case .stopping: self = .stopping
         }
     }
 

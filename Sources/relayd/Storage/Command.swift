@@ -10,6 +10,8 @@ package enum Command: Codable, Sendable {
     case revokeInvite(InviteID)
     /// The new device's identifier is the command's stamp.
     case enrolDevice(EnrolDevice)
+    /// The same, with one of the user's devices in the place of an invite.
+    case linkDevice(LinkDevice)
     case revokeDevice(DeviceID)
     /// The user's name, devices and invites go at once; groups and chats follow in steps of `clearUser`.
     case removeUser(UserID)
@@ -120,6 +122,24 @@ package struct EnrolDevice: Codable, Sendable {
     package var devicesPerUser: Int
     package init(inviteHash: [UInt8], deviceName: String, keys: DeviceKeySet, devicesPerUser: Int) {
         self.inviteHash = inviteHash
+        self.deviceName = deviceName
+        self.keys = keys
+        self.devicesPerUser = devicesPerUser
+    }
+}
+
+/// A new device that one of the user's devices has authenticated.
+package struct LinkDevice: Codable, Sendable {
+    package var user: UserID
+    /// The device that vouches for it.
+    package var by: DeviceID
+    package var deviceName: String
+    package var keys: DeviceKeySet
+    /// The configured limit at the time of the request.
+    package var devicesPerUser: Int
+    package init(user: UserID, by: DeviceID, deviceName: String, keys: DeviceKeySet, devicesPerUser: Int) {
+        self.user = user
+        self.by = by
         self.deviceName = deviceName
         self.keys = keys
         self.devicesPerUser = devicesPerUser

@@ -75,18 +75,32 @@ extension SQLiteEngine {
         guard invite.integer(2) > stamp.time.milliseconds else { throw Rejection.inviteExpired }
         let owner = try user(UserID(invite.unsigned(1)))
         guard !owner.suspended else { throw Rejection.userSuspended }
-        guard owner.devices.count < command.devicesPerUser else { throw Rejection.deviceLimitReached(limit: command.devicesPerUser) }
+        let enrolled = try addDevice(command.keys, named: command.deviceName, to: owner, limit: command.devicesPerUser, stamp)
+        try setState(.used, of: inviteID)
+        return .enrolled(enrolled)
+    }
 
+    /// One of the user's devices vouches for the new one.
+    func linkDevice(_ command: LinkDevice, _ stamp: Stamp) throws -> Outcome {
+        let owner = try activeDevice(command.by, of: command.user).user
+        guard !owner.suspended else { throw Rejection.userSuspended }
+        if let device = try enrolled(command.keys, of: owner.id) { return .enrolled(try enrolment(of: device, user: owner.id)) }
+        return .enrolled(try addDevice(command.keys, named: command.deviceName, to: owner, limit: command.devicesPerUser, stamp))
+    }
+
+    private func addDevice(
+        _ keys: DeviceKeySet, named name: String, to owner: UserState, limit: Int, _ stamp: Stamp
+    ) throws -> Enrolled {
+        guard owner.devices.count < limit else { throw Rejection.deviceLimitReached(limit: limit) }
         let device = DeviceID(stamp.rawValue)
         try statements.insertDevice.run {
             $0.bind(1, device.rawValue)
             $0.bind(2, owner.id.rawValue)
-            $0.bind(3, command.deviceName)
-            $0.bind(4, command.keys.identityKey)
-            $0.bind(5, command.keys.agreementKey)
-            $0.bind(6, command.keys.agreementSignature)
+            $0.bind(3, name)
+            $0.bind(4, keys.identityKey)
+            $0.bind(5, keys.agreementKey)
+            $0.bind(6, keys.agreementSignature)
         }
-        try setState(.used, of: inviteID)
         // Nothing that was sent before is wrapped for the new device: its mailbox begins now.
         let state = DeviceState(id: device, user: owner, revoked: false, highestClientMessageID: 0, cursor: stamp.rawValue)
         noteChange(of: state)
@@ -94,10 +108,10 @@ extension SQLiteEngine {
         owner.add(device)
         var enrolled = try enrolment(of: device, user: owner.id)
         enrolled.change = try keyChange(of: device, owner, [.enrolled], formerUntil: nil, stamp)
-        return .enrolled(enrolled)
+        return enrolled
     }
 
-    /// The device that an invite was spent on, when the same device asks again because it never got the answer.
+    /// The device that was added before, when the same device asks again because it never got the answer.
     private func enrolled(_ keys: DeviceKeySet, of user: UserID) throws(SQLiteError) -> DeviceID? {
         let find = statements.findEnrolled
         defer { find.reset() }

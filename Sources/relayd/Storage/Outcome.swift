@@ -31,6 +31,13 @@ package struct Enrolled: Sendable {
     package var device: DeviceID
     /// Nil when the device was there before.
     package var change: KeyChange?
+
+    package init(user: UserID, userName: UserName, device: DeviceID, change: KeyChange? = nil) {
+        self.user = user
+        self.userName = userName
+        self.device = device
+        self.change = change
+    }
 }
 
 /// The place that a message, a change of a group or a deletion got.

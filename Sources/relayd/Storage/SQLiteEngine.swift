@@ -70,6 +70,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .addInvite(let command): return try addInvite(command, stamp)
             case .revokeInvite(let invite): return try revokeInvite(invite)
             case .enrolDevice(let command): return try enrolDevice(command, stamp)
+            case .linkDevice(let command): return try linkDevice(command, stamp)
             case .revokeDevice(let device): return try revokeDevice(device, stamp)
             case .removeUser(let user):
                 let outcome = try removeUser(user, stamp)

@@ -45,7 +45,7 @@ final class RunningGateway: Sendable {
 
     /// Runs `body` against a gateway that listens on a free port of loopback; `stop` inside it stops the gateway gracefully.
     static func run(
-        _ contacts: Contacts = Contacts(), _ change: (inout GatewaySettings) -> Void = { _ in },
+        _ contacts: Contacts = Contacts(), linkWait: Duration = Limits.linkWait, _ change: (inout GatewaySettings) -> Void = { _ in },
         _ body: (RunningGateway, _ stop: @Sendable () async -> Void) async throws -> Void
     ) async throws {
         let folder = try TemporaryDirectory()
@@ -54,9 +54,10 @@ final class RunningGateway: Sendable {
         let store = try Store(
             path: folder.file("relay.db"), clock: clock, onFailure: { Issue.record("the store failed: \($0)") })
         let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), onAlert: contacts.onAlert)
+        var directorySettings = DirectorySettings(publicURL: "http://relay.test")
+        directorySettings.linkWait = linkWait
         let directory = try await Directory(
-            writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(),
-            settings: DirectorySettings(publicURL: "http://relay.test"), revocations: sending)
+            writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: directorySettings, revocations: sending)
         try await directory.apply(contacts.policy)
         var settings = GatewaySettings(host: "127.0.0.1", port: 0, version: "test", publicURL: "http://relay.test")
         settings.clock = clock

@@ -158,6 +158,167 @@ package nonisolated struct Relay_Client_V1_Resent: Sendable {
   package init() {}
 }
 
+/// One part of it. The parts are taken in their order; the last one is marked by how it is sealed.
+package nonisolated struct Relay_Client_V1_LinkPart: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var people: [Relay_Client_V1_LinkedPerson] = []
+
+  package var chats: [Relay_Client_V1_LinkedChat] = []
+
+  package var keys: [Relay_Client_V1_ChatKeys] = []
+
+  /// In the first part: how much comes.
+  package var summary: Relay_Client_V1_LinkSummary {
+    get {_summary ?? Relay_Client_V1_LinkSummary()}
+    set {_summary = newValue}
+  }
+  /// Returns true if `summary` has been explicitly set.
+  package var hasSummary: Bool {self._summary != nil}
+  /// Clears the value of `summary`. Subsequent reads from it will return its default value.
+  package mutating func clearSummary() {self._summary = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _summary: Relay_Client_V1_LinkSummary? = nil
+}
+
+package nonisolated struct Relay_Client_V1_LinkSummary: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var people: UInt32 = 0
+
+  package var chats: UInt32 = 0
+
+  package var keys: UInt32 = 0
+
+  /// The person wanted the keys of the history to be given.
+  package var history: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Somebody whose devices the old device knows, the user included.
+package nonisolated struct Relay_Client_V1_LinkedPerson: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var userID: UInt64 = 0
+
+  package var name: String = String()
+
+  package var displayName: String = String()
+
+  package var devices: [Relay_Client_V1_PinnedDevice] = []
+
+  /// When the person compared the safety number; 0: never.
+  package var verifiedAtMs: Int64 = 0
+
+  /// BLAKE2b-256 over the identity keys that were verified, ascending.
+  package var verifiedKeys: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Relay_Client_V1_PinnedDevice: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var deviceID: UInt64 = 0
+
+  package var name: String = String()
+
+  package var identityKey: Data = Data()
+
+  package var agreementKey: Data = Data()
+
+  package var active: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Relay_Client_V1_LinkedChat: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var chatID: UInt64 = 0
+
+  package var group: Bool = false
+
+  /// Of a group: what the old device could read last.
+  package var title: String = String()
+
+  package var members: [Relay_Client_V1_LinkedMember] = []
+
+  /// Up to where the members take all changes into account.
+  package var membersSeq: UInt64 = 0
+
+  /// This user's stay; left_seq 0: it goes on.
+  package var joinedSeq: UInt64 = 0
+
+  package var leftSeq: UInt64 = 0
+
+  /// How far the person has read.
+  package var readSeq: UInt64 = 0
+
+  /// With the history: the newest place that the old device has.
+  package var lastSeq: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct Relay_Client_V1_LinkedMember: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var userID: UInt64 = 0
+
+  /// 1 member, 2 admin, 3 owner; of a direct chat 0.
+  package var role: UInt32 = 0
+
+  package var joinedSeq: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Keys of bodies of one chat, in the order of their places.
+package nonisolated struct Relay_Client_V1_ChatKeys: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var chatID: UInt64 = 0
+
+  package var chatSeqs: [UInt64] = []
+
+  /// 32 bytes each, one behind the other.
+  package var keys: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "relay.client.v1"
@@ -432,6 +593,355 @@ nonisolated extension Relay_Client_V1_Resent: SwiftProtobuf.Message, SwiftProtob
     if lhs.body != rhs.body {return false}
     if lhs.key != rhs.key {return false}
     if lhs.keyVersion != rhs.keyVersion {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_LinkPart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LinkPart"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}people\0\u{1}chats\0\u{1}keys\0\u{1}summary\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.people) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.chats) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._summary) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.people.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.people, fieldNumber: 1)
+    }
+    if !self.chats.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.chats, fieldNumber: 2)
+    }
+    if !self.keys.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.keys, fieldNumber: 3)
+    }
+    try { if let v = self._summary {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_LinkPart, rhs: Relay_Client_V1_LinkPart) -> Bool {
+    if lhs.people != rhs.people {return false}
+    if lhs.chats != rhs.chats {return false}
+    if lhs.keys != rhs.keys {return false}
+    if lhs._summary != rhs._summary {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_LinkSummary: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LinkSummary"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}people\0\u{1}chats\0\u{1}keys\0\u{1}history\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.people) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.chats) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.keys) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.history) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.people != 0 {
+      try visitor.visitSingularUInt32Field(value: self.people, fieldNumber: 1)
+    }
+    if self.chats != 0 {
+      try visitor.visitSingularUInt32Field(value: self.chats, fieldNumber: 2)
+    }
+    if self.keys != 0 {
+      try visitor.visitSingularUInt32Field(value: self.keys, fieldNumber: 3)
+    }
+    if self.history != false {
+      try visitor.visitSingularBoolField(value: self.history, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_LinkSummary, rhs: Relay_Client_V1_LinkSummary) -> Bool {
+    if lhs.people != rhs.people {return false}
+    if lhs.chats != rhs.chats {return false}
+    if lhs.keys != rhs.keys {return false}
+    if lhs.history != rhs.history {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_LinkedPerson: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LinkedPerson"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}name\0\u{3}display_name\0\u{1}devices\0\u{3}verified_at_ms\0\u{3}verified_keys\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.userID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.displayName) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.devices) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.verifiedAtMs) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.verifiedKeys) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.userID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.userID, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.displayName.isEmpty {
+      try visitor.visitSingularStringField(value: self.displayName, fieldNumber: 3)
+    }
+    if !self.devices.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.devices, fieldNumber: 4)
+    }
+    if self.verifiedAtMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.verifiedAtMs, fieldNumber: 5)
+    }
+    if !self.verifiedKeys.isEmpty {
+      try visitor.visitSingularBytesField(value: self.verifiedKeys, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_LinkedPerson, rhs: Relay_Client_V1_LinkedPerson) -> Bool {
+    if lhs.userID != rhs.userID {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.displayName != rhs.displayName {return false}
+    if lhs.devices != rhs.devices {return false}
+    if lhs.verifiedAtMs != rhs.verifiedAtMs {return false}
+    if lhs.verifiedKeys != rhs.verifiedKeys {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_PinnedDevice: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PinnedDevice"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}device_id\0\u{1}name\0\u{3}identity_key\0\u{3}agreement_key\0\u{1}active\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.deviceID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.identityKey) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.agreementKey) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.active) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.deviceID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deviceID, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.identityKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.identityKey, fieldNumber: 3)
+    }
+    if !self.agreementKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.agreementKey, fieldNumber: 4)
+    }
+    if self.active != false {
+      try visitor.visitSingularBoolField(value: self.active, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_PinnedDevice, rhs: Relay_Client_V1_PinnedDevice) -> Bool {
+    if lhs.deviceID != rhs.deviceID {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.identityKey != rhs.identityKey {return false}
+    if lhs.agreementKey != rhs.agreementKey {return false}
+    if lhs.active != rhs.active {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_LinkedChat: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LinkedChat"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{1}group\0\u{1}title\0\u{1}members\0\u{3}members_seq\0\u{3}joined_seq\0\u{3}left_seq\0\u{3}read_seq\0\u{3}last_seq\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.group) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.title) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.membersSeq) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.joinedSeq) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.leftSeq) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.readSeq) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.lastSeq) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 1)
+    }
+    if self.group != false {
+      try visitor.visitSingularBoolField(value: self.group, fieldNumber: 2)
+    }
+    if !self.title.isEmpty {
+      try visitor.visitSingularStringField(value: self.title, fieldNumber: 3)
+    }
+    if !self.members.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 4)
+    }
+    if self.membersSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.membersSeq, fieldNumber: 5)
+    }
+    if self.joinedSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.joinedSeq, fieldNumber: 6)
+    }
+    if self.leftSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.leftSeq, fieldNumber: 7)
+    }
+    if self.readSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.readSeq, fieldNumber: 8)
+    }
+    if self.lastSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lastSeq, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_LinkedChat, rhs: Relay_Client_V1_LinkedChat) -> Bool {
+    if lhs.chatID != rhs.chatID {return false}
+    if lhs.group != rhs.group {return false}
+    if lhs.title != rhs.title {return false}
+    if lhs.members != rhs.members {return false}
+    if lhs.membersSeq != rhs.membersSeq {return false}
+    if lhs.joinedSeq != rhs.joinedSeq {return false}
+    if lhs.leftSeq != rhs.leftSeq {return false}
+    if lhs.readSeq != rhs.readSeq {return false}
+    if lhs.lastSeq != rhs.lastSeq {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_LinkedMember: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LinkedMember"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}role\0\u{3}joined_seq\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.userID) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.role) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.joinedSeq) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.userID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.userID, fieldNumber: 1)
+    }
+    if self.role != 0 {
+      try visitor.visitSingularUInt32Field(value: self.role, fieldNumber: 2)
+    }
+    if self.joinedSeq != 0 {
+      try visitor.visitSingularUInt64Field(value: self.joinedSeq, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_LinkedMember, rhs: Relay_Client_V1_LinkedMember) -> Bool {
+    if lhs.userID != rhs.userID {return false}
+    if lhs.role != rhs.role {return false}
+    if lhs.joinedSeq != rhs.joinedSeq {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_Client_V1_ChatKeys: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ChatKeys"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}chat_id\0\u{3}chat_seqs\0\u{1}keys\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.chatID) }()
+      case 2: try { try decoder.decodeRepeatedUInt64Field(value: &self.chatSeqs) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.keys) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.chatID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.chatID, fieldNumber: 1)
+    }
+    if !self.chatSeqs.isEmpty {
+      try visitor.visitPackedUInt64Field(value: self.chatSeqs, fieldNumber: 2)
+    }
+    if !self.keys.isEmpty {
+      try visitor.visitSingularBytesField(value: self.keys, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_Client_V1_ChatKeys, rhs: Relay_Client_V1_ChatKeys) -> Bool {
+    if lhs.chatID != rhs.chatID {return false}
+    if lhs.chatSeqs != rhs.chatSeqs {return false}
+    if lhs.keys != rhs.keys {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -31,6 +31,14 @@ enum Talk {
         return answer == "y" || answer == "yes"
     }
 
+    /// Asks for a line of the standard input, which need not be a terminal; nil at its end.
+    static func ask(_ question: String) -> String? {
+        write(Printable.line(question) + " ")
+        let answer = readLine()
+        if isatty(STDIN_FILENO) != 1 { write("\n") }
+        return answer
+    }
+
     private static func prefixed(_ kind: String, _ text: String) -> String {
         text.split(separator: "\n").map { "chatctl: \(kind): \(Printable.line(String($0)))\n" }.joined()
     }

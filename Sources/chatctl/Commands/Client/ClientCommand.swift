@@ -11,7 +11,8 @@ struct ClientCommand: AsyncParsableCommand {
             while another one works.
             """,
         subcommands: [
-            ClientEnrolCommand.self, ClientSendCommand.self, ClientListenCommand.self, ClientHistoryCommand.self, ClientDeleteCommand.self,
+            ClientEnrolCommand.self, ClientLinkCommand.self, ClientSendCommand.self, ClientListenCommand.self, ClientHistoryCommand.self,
+            ClientDeleteCommand.self,
             ClientStatusCommand.self, ClientOutboxCommand.self, ClientGroupCommand.self, ClientContactsCommand.self,
             ClientSafetyCommand.self, ClientKeysCommand.self,
         ])

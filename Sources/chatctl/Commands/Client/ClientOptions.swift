@@ -25,7 +25,7 @@ extension ControlError {
             switch error {
             case .state, .notEnrolled, .alreadyEnrolled: .configuration
             case .locked, .outboxFull, .decisionsFull, .timeout: .tryAgain
-            case .link, .userName, .ambiguousGroup, .request: .badRequest
+            case .link, .linkCode, .userName, .ambiguousGroup, .request: .badRequest
             case .groupUnknown, .chatUnknown: .notFound
             case .unreachable: .daemonUnreachable
             case .revoked: .notPermitted
@@ -34,7 +34,7 @@ extension ControlError {
                 case "overloaded", "restarting", "timeout", "rate_limited": .tryAgain
                 default: .failed
                 }
-            case .protocolViolation, .replaced, .store, .stopped, .youBlock, .blocked, .contactConflict: .failed
+            case .protocolViolation, .linkBroken, .linkRefused, .replaced, .store, .stopped, .youBlock, .blocked, .contactConflict: .failed
             }
         self.init(code, error.description, hint: error.hint)
     }

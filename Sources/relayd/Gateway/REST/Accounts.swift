@@ -79,11 +79,7 @@ extension Routes {
         let enrolled = try await directory { directory throws(DirectoryError) in
             try await directory.enrol(code: wire.inviteCode, deviceName: wire.deviceName, keys: keys)
         }
-        var reply = Relay_V1_EnrolReply()
-        reply.userID = enrolled.user.rawValue
-        reply.userName = enrolled.userName.text
-        reply.deviceID = enrolled.device.rawValue
-        return try request.reply(reply, status: .created)
+        return try request.reply(Routes.enrolled(enrolled), status: .created)
     }
 
     @Sendable func challenge(_ request: Request, _ context: GatewayContext) async throws -> Response {

@@ -5,7 +5,7 @@ import RelayHostAssigner
 import RelayModel
 import RelayWire
 
-/// The table of REST paths. The handlers are in Accounts.swift, Contacts.swift, Keys.swift, Chats.swift and Groups.swift.
+/// The table of REST paths. The handlers are in Accounts.swift, Links.swift, Contacts.swift, Keys.swift, Chats.swift and Groups.swift.
 struct Routes: Sendable {
     typealias Handler = @Sendable (Request, GatewayContext) async throws -> Response
 
@@ -21,6 +21,7 @@ struct Routes: Sendable {
         add("/v1/assignment", [.get: assignment], to: router)
         add("/enrol", [.get: enrolPage], to: router)
         add("/v1/enrol", [.post: enrol], to: router)
+        addLinks(to: router)
         add("/v1/auth/challenge", [.post: challenge], to: router)
         add("/v1/auth/token", [.post: token], to: router)
         add("/v1/users", [.get: userByName], to: router)
@@ -47,7 +48,7 @@ struct Routes: Sendable {
     }
 
     /// The other methods of a path get `method_not_allowed` with the list of those that it has.
-    private func add(_ path: RouterPath, _ handlers: [HTTPRequest.Method: Handler], to router: Router<GatewayContext>) {
+    func add(_ path: RouterPath, _ handlers: [HTTPRequest.Method: Handler], to router: Router<GatewayContext>) {
         let allow = handlers.keys.map(\.rawValue).sorted().joined(separator: ", ")
         for method: HTTPRequest.Method in [.get, .head, .post, .put, .patch, .delete, .options, .trace, .connect] {
             if let handler = handlers[method] {
