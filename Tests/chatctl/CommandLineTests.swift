@@ -51,7 +51,9 @@ import Testing
         #expect(missing.standardError.contains("chatctl: hint: systemctl start relayd"))
     }
 
-    @Test(arguments: [["bench"], ["bench", "fanout"], ["bench", "offline"], ["bench", "idle"], ["bench", "seed"], ["bench", "surge"], ["bench", "keys"]])
+    @Test(arguments: [
+        ["bench"], ["bench", "fanout"], ["bench", "offline"], ["bench", "idle"], ["bench", "seed"], ["bench", "surge"], ["bench", "keys"],
+    ])
     func aLoadWithoutADaemonExitsWith69(arguments: [String]) async throws {
         #expect(try await chatctl.run(arguments).status == .exited(69))
     }

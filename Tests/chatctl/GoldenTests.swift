@@ -127,17 +127,94 @@ import Testing
     private static let keys = [
         KeyRecord(
             device: phone.id, user: "alice", name: "phone", enrolledAt: now, revoked: false, identityFingerprint: phone.fingerprint,
-            agreementFingerprint: "1111 23cd 45ef 6789 01ab 23cd 45ef 6789", signatureValid: true),
+            agreementFingerprint: "1111 23cd 45ef 6789 01ab 23cd 45ef 6789", signatureValid: true,
+            prekeys: PrekeyRecord(
+                agreementVersion: 2, agreementSince: Timestamp(milliseconds: now.milliseconds - 90_000_000), signedPrekey: 7,
+                signedPrekeySince: Timestamp(milliseconds: now.milliseconds - 180_000), lastResortPrekey: nil, lastResortPrekeySince: nil,
+                oneTimePrekeys: 9, highestOneTimeID: 100,
+                replaced: [
+                    ReplacedKeyRecord(kind: .agreement, id: 1, validUntil: later), ReplacedKeyRecord(kind: .lastResort, id: 4, validUntil: later),
+                ])),
+        KeyRecord(
+            device: DeviceID(382_364_223_419_711_502), user: "bob", name: "new", enrolledAt: now, revoked: false,
+            identityFingerprint: phone.fingerprint, agreementFingerprint: phone.fingerprint, signatureValid: true,
+            prekeys: PrekeyRecord(
+                agreementVersion: 1, agreementSince: nil, signedPrekey: nil, signedPrekeySince: nil, lastResortPrekey: 3, lastResortPrekeySince: nil,
+                oneTimePrekeys: 0, highestOneTimeID: nil, replaced: [])),
         KeyRecord(
             device: evil.id, user: nil, name: nil, enrolledAt: now, revoked: true, identityFingerprint: evil.fingerprint,
             agreementFingerprint: "2222 23cd 45ef 6789 01ab 23cd 45ef 6789", signatureValid: false),
     ]
     @Test func keyList() throws { try check("key-list", KeyList.Reply(keys: Self.keys, next: Self.evil.id)) { $0.keys(Self.keys) } }
-    @Test func keyShow() throws { try check("key-show", Self.keys[0]) { $0.key(Self.keys[0]) } }
+    @Test func keyShow() throws {
+        try check("key-show", Self.keys[0]) { $0.key(Self.keys[0]) }
+        try check("key-show-new", Self.keys[1]) { $0.key(Self.keys[1]) }
+    }
+    @Test func keyRevoked() throws {
+        let device = Self.phone.id
+        func sentence(_ dryRun: Bool, _ signed: Bool, _ lastResort: Bool, _ oneTime: Int, user: String? = "alice") -> String {
+            KeyRevokeCommand.sentence(
+                .init(device: device, user: user, dryRun: dryRun, signedPrekey: signed, lastResortPrekey: lastResort, oneTimePrekeys: oneTime))
+        }
+        #expect(
+            sentence(false, true, true, 1)
+                == "Took away from device \(device) of alice: the signed prekey, the last-resort prekey, 1 one-time prekey.")
+        #expect(sentence(true, false, false, 99, user: nil) == "Would take away from device \(device): 99 one-time prekeys.")
+        let expired = [(false, 1), (false, 2), (true, 1)].map {
+            KeyExpireCommand.sentence(.init(device: device, user: "alice", dryRun: $0.0, expired: $0.1))
+        }
+        #expect(
+            expired == [
+                "1 replaced key of device \(device) of alice is not valid any more.",
+                "2 replaced keys of device \(device) of alice are not valid any more.",
+                "1 replaced key of device \(device) of alice would not be valid any more.",
+            ])
+        let reply = KeyRevoke.Reply(device: device, user: "alice", dryRun: false, signedPrekey: true, lastResortPrekey: false, oneTimePrekeys: 3)
+        try check("key-revoke", reply) { $0.line(KeyRevokeCommand.sentence(reply)) }
+    }
+
+    private static func erasure(_ state: ErasureReport.State, dueAt: Timestamp? = nil, grace: Int = 7 * 86_400) -> ErasureReport {
+        ErasureReport(
+            user: "alice", id: alice.id, state: state, graceSeconds: grace, dueAt: dueAt, plan: "0123-4567-89ab-cdef",
+            entries: state == .pending
+                ? nil
+                : [
+                    ErasureEntry(part: "devices", goes: 2, stays: 0, why: "all"),
+                    ErasureEntry(part: "messages", goes: 12, stays: 12_345, why: "what others can read is theirs"),
+                ],
+            files: state == .pending
+                ? nil
+                : [
+                    ErasureFile(file: "write-ahead log", holds: state == .erased, why: "somebody was reading all the time"),
+                    ErasureFile(file: "backups", holds: false, why: "relayd makes none"),
+                ])
+    }
+    @Test func userErasure() throws {
+        for (name, report) in [
+            ("plan", Self.erasure(.planned)), ("plan-again", Self.erasure(.planned, dueAt: Self.later, grace: 5400)),
+            ("pending", Self.erasure(.pending, dueAt: Self.later)), ("erased", Self.erasure(.erased, grace: 0)),
+        ] { try check("user-erase-\(name)", report) { $0.erasure(report) } }
+        #expect(
+            [0, 1, 60, 5400, 86_400, 90_000].map(GraceOptions.text) == [
+                "--now", "--grace 1s", "--grace 1m", "--grace 90m", "--grace 1d", "--grace 25h",
+            ])
+        let list = UserEraseStatus.Reply(erasures: [
+            ErasureRecord(id: UserID(7), user: nil, askedAt: Self.now, dueAt: Self.now, hasBegun: true),
+            ErasureRecord(id: Self.alice.id, user: "alice", askedAt: Self.now, dueAt: Self.later, hasBegun: false),
+        ])
+        try check("user-erase-status", list) { $0.erasures(list.erasures) }
+        var user = Self.suspended
+        user.eraseAt = Self.later
+        try check("user-to-be-erased", user) { $0.user(user) }
+    }
     @Test func keyAudit() throws {
         let good = KeyAuditCommand.Report(checked: 1234, wrong: [], wrongCount: 0)
         try check("key-audit", good) { $0.keyAudit(good) }
-        let bad = KeyAuditCommand.Report(checked: 1234, wrong: [Self.keys[1]], wrongCount: 1)
+        let changed = KeyAuditCommand.Report(
+            checked: 1, wrong: [], wrongCount: 0,
+            changes: [AuditRecord(at: Self.now, uid: 0, operation: "key/revoke", subject: Self.phone.id.description, reason: "leaked")])
+        try check("key-audit-changes", changed) { $0.keyAudit(changed) }
+        let bad = KeyAuditCommand.Report(checked: 1234, wrong: [Self.keys[2]], wrongCount: 1)
         try check("key-audit-wrong", bad) { $0.keyAudit(bad) }
     }
     @Test func inviteIssued() throws {

@@ -121,11 +121,6 @@ package struct RelayAPI: Sendable {
         try await call(.GET, "/v1/devices/\(id)", token: token)
     }
 
-    /// Uploads what of a device's keys is new.
-    package func setKeys(_ upload: Relay_V1_KeysUpload, of device: DeviceID, token: String) async throws(ClientError) -> Relay_V1_KeysState {
-        try await call(.PUT, "/v1/devices/\(device)/keys", token: token, body: upload)
-    }
-
     package func openChat(with user: UserID, token: String) async throws(ClientError) -> Relay_V1_Chat {
         var request = Relay_V1_OpenChatRequest()
         request.userID = user.rawValue

@@ -21,6 +21,10 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case userSuspend = "user/suspend"
     case userResume = "user/resume"
     case userExport = "user/export"
+    case userErasePlan = "user/erase/plan"
+    case userEraseApply = "user/erase/apply"
+    case userEraseCancel = "user/erase/cancel"
+    case userEraseStatus = "user/erase/status"
     case inviteCreate = "invite/create"
     case inviteList = "invite/list"
     case inviteRevoke = "invite/revoke"
@@ -31,6 +35,8 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case keyList = "key/list"
     case keyShow = "key/show"
     case keyAudit = "key/audit"
+    case keyRevoke = "key/revoke"
+    case keyExpire = "key/expire"
     case contactList = "contact/list"
     case contactAdd = "contact/add"
     case blockList = "block/list"
@@ -46,11 +52,11 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     package var access: ControlAccess {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
-            .contactList, .blockList, .blockAudit:
+            .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
-            .blockAdd, .blockRemove:
+            .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire:
             .admin
         }
     }

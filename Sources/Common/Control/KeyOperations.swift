@@ -14,10 +14,13 @@ package struct KeyRecord: Codable, Sendable, Equatable {
     package var agreementFingerprint: String
     /// The identity key's signature over the agreement key was checked for this reply and is right.
     package var signatureValid: Bool
+    /// Absent for a revoked device, which has none.
+    package var prekeys: PrekeyRecord?
     package init(
         device: DeviceID, user: String?, name: String?, enrolledAt: Timestamp, revoked: Bool, identityFingerprint: String,
-        agreementFingerprint: String, signatureValid: Bool
+        agreementFingerprint: String, signatureValid: Bool, prekeys: PrekeyRecord? = nil
     ) {
+        self.prekeys = prekeys
         self.device = device
         self.user = user
         self.name = name
@@ -38,7 +41,11 @@ package struct KeyList: ControlOperation {
     package var after: DeviceID?
     /// 1 to 500; 500 when absent.
     package var limit: Int?
-    package init(user: String? = nil, after: DeviceID? = nil, limit: Int? = nil) {
+    /// Only active devices that have uploaded one-time prekeys before and have fewer than 10 left. A page may then have fewer than `limit`, or none,
+    /// before the end: how much of the store one page looks at is bounded.
+    package var low: Bool?
+    package init(user: String? = nil, after: DeviceID? = nil, limit: Int? = nil, low: Bool? = nil) {
+        self.low = low
         self.user = user
         self.after = after
         self.limit = limit
@@ -71,9 +78,12 @@ package struct KeyAudit: ControlOperation {
         package var checked: Int
         /// The devices whose signature is wrong.
         package var wrong: [KeyRecord]
+        /// What operators did about keys, the newest first, at most 100; with the first page only.
+        package var changes: [AuditRecord]?
         /// Pass as `after` for the next page; absent at the end.
         package var next: DeviceID?
-        package init(checked: Int, wrong: [KeyRecord], next: DeviceID?) {
+        package init(checked: Int, wrong: [KeyRecord], next: DeviceID?, changes: [AuditRecord]? = nil) {
+            self.changes = changes
             self.checked = checked
             self.wrong = wrong
             self.next = next

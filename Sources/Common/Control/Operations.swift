@@ -88,12 +88,16 @@ package struct UserRecord: Codable, Sendable, Equatable {
     package var suspendedReason: String?
     /// Not held to rate limits.
     package var noLimits: Bool
+    /// The user is out, and is erased then; absent for most.
+    package var eraseAt: Timestamp?
     /// Only when one user is shown.
     package var relations: UserRelations?
     package init(
         id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, devices: [DeviceRecord], openInvites: Int,
-        suspendedAt: Timestamp? = nil, suspendedReason: String? = nil, noLimits: Bool = false, relations: UserRelations? = nil
+        suspendedAt: Timestamp? = nil, suspendedReason: String? = nil, noLimits: Bool = false, relations: UserRelations? = nil,
+        eraseAt: Timestamp? = nil
     ) {
+        self.eraseAt = eraseAt
         self.relations = relations
         self.suspendedAt = suspendedAt
         self.suspendedReason = suspendedReason

@@ -54,10 +54,13 @@ package struct ExportedUser: Codable, Sendable, Equatable {
     package var suspendedAt: Timestamp?
     package var suspendedReason: String?
     package var noLimits: Bool
+    /// When the user is to be erased.
+    package var eraseAt: Timestamp?
     package init(
         id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, suspendedAt: Timestamp?, suspendedReason: String?,
-        noLimits: Bool
+        noLimits: Bool, eraseAt: Timestamp? = nil
     ) {
+        self.eraseAt = eraseAt
         self.id = id
         self.name = name
         self.displayName = displayName
@@ -83,10 +86,20 @@ package struct ExportedDevice: Codable, Sendable, Equatable {
     package var cursor: MessageID?
     /// The highest number that the device gave a message.
     package var clientMessageID: UInt64?
+    /// Which agreement key it is; absent for a revoked device, as the following.
+    package var agreementVersion: Int?
+    /// Signed prekey, last-resort prekey, and replaced keys that are still valid.
+    package var prekeys: [ExportedKey]?
+    /// Those that nobody has got yet.
+    package var oneTimePrekeys: [ExportedKey]?
     package init(
         id: DeviceID, name: String?, enrolledAt: Timestamp, revoked: Bool, identityKey: String, agreementKey: String, agreementSignature: String,
-        cursor: MessageID?, clientMessageID: UInt64?
+        cursor: MessageID?, clientMessageID: UInt64?, agreementVersion: Int? = nil, prekeys: [ExportedKey]? = nil,
+        oneTimePrekeys: [ExportedKey]? = nil
     ) {
+        self.agreementVersion = agreementVersion
+        self.prekeys = prekeys
+        self.oneTimePrekeys = oneTimePrekeys
         self.id = id
         self.name = name
         self.enrolledAt = enrolledAt
@@ -96,6 +109,29 @@ package struct ExportedDevice: Codable, Sendable, Equatable {
         self.agreementSignature = agreementSignature
         self.cursor = cursor
         self.clientMessageID = clientMessageID
+    }
+}
+
+/// A key that a device has on the relay, besides its identity key and the agreement key in use.
+package struct ExportedKey: Codable, Sendable, Equatable {
+    /// `agreement`, `signed`, `last-resort` or `one-time`.
+    package var kind: String
+    package var id: UInt64
+    /// Base64.
+    package var key: String
+    /// Base64; one-time prekeys have none.
+    package var signature: String?
+    /// When it was uploaded; absent where that is not known.
+    package var since: Timestamp?
+    /// Of a replaced one.
+    package var validUntil: Timestamp?
+    package init(kind: String, id: UInt64, key: String, signature: String? = nil, since: Timestamp? = nil, validUntil: Timestamp? = nil) {
+        self.kind = kind
+        self.id = id
+        self.key = key
+        self.signature = signature
+        self.since = since
+        self.validUntil = validUntil
     }
 }
 

@@ -292,6 +292,26 @@ package enum Limits {
 
     /// Rows of contacts that one page of everybody's blocks looks at, some milliseconds of a reader: most users block nobody.
     package static let blockScanRows = 10_000
+    /// Devices of which one page of those that are low on prekeys looks at, a few milliseconds of a reader: most have enough.
+    package static let prekeyScanDevices = 2_000
+    /// Messages, or entries of the audit log, that one step of counting what an erasure would take looks at: some milliseconds of a reader.
+    package static let erasurePlanRows = 4096
+    /// Rows that one step of an erasure looks at or changes: messages are written anew, which costs more than deleting them. While 50,000 were (in 1.9
+    /// seconds, debug build, two cores that others used too), p99 of 200 sends a second rose from 18 to 26 ms; steps of 1,000 made it 50.
+    package static let erasureStepRows = 200
+    /// Bodies of the messages that one step of an erasure writes anew, each with fewer wrapped keys: sends wait for at most a few milliseconds.
+    package static let erasureStepBytes = 1024 * 1024
+    /// How long a user who is to be erased can be brought back: long enough for a mistake to be noticed.
+    package static let erasureGrace = Duration.seconds(7 * 24 * 3600)
+    /// A year: whoever waits for longer does not want to erase.
+    package static let erasureGraceCeiling = Duration.seconds(365 * 24 * 3600)
+    /// Erasures that are begun in one round, and that a list of them has.
+    package static let erasuresAtOnce = pageSizeCeiling
+    /// How often at least relayd looks whether a grace is over: the clock may have been set, and a disk may have been busy.
+    package static let erasureLook = Duration.seconds(60)
+    /// How often, and how long apart, it tries to empty the write-ahead log after an erasure: a reader that has a page open holds it up.
+    package static let logEmptyings = 50
+    package static let logEmptyingPause = Duration.milliseconds(100)
     /// Chats in which one page of an export looks for messages.
     package static let exportPageChats = 64
     /// Devices whose keys one request checks, at some 100 microseconds each: a few milliseconds of a thread that others need, too.

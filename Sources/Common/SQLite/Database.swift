@@ -131,6 +131,20 @@ package final class Database {
         return (Int(log), Int(copied))
     }
 
+    /// Copies the whole write-ahead log into the database file and leaves it empty. Waits for others for as long as the connection waits for a lock, and
+    /// whoever writes waits meanwhile.
+    /// - Returns: false when somebody still reads or writes; then nothing is lost, and it can be tried again.
+    package func emptyLog() throws(SQLiteError) -> Bool {
+        let code = sqlite3_wal_checkpoint_v2(handle, nil, SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+        guard code == SQLITE_OK || code & 0xff == SQLITE_BUSY || code & 0xff == SQLITE_LOCKED else { throw error(code, doing: "emptying the log") }
+        return code == SQLITE_OK
+    }
+
+    /// How long this connection waits for a lock that another one has; 10 seconds until this says otherwise.
+    package func waitForLocks(_ patience: Duration) {
+        sqlite3_busy_timeout(handle, Int32(clamping: patience.components.seconds * 1000 + patience.components.attoseconds / 1_000_000_000_000_000))
+    }
+
     fileprivate func error(_ code: Int32, doing: String) -> SQLiteError {
         SQLiteError(code: code, message: String(cString: sqlite3_errmsg(handle)), doing: doing)
     }

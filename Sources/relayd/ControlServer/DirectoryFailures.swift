@@ -38,6 +38,16 @@ extension ControlError {
             self.init(
                 .limitReached, "\(subject) has \(limit) open invites, which is the limit",
                 hint: "chatctl invite list --user \(subject), then chatctl invite revoke NUMBER")
+        case .planOutdated:
+            self.init(
+                .tryAgain, "\(subject) is not as it was when the plan was made, or the plan was made for another time of grace",
+                hint: "look at it again: chatctl user erase plan \(subject)")
+        case .erasurePending(let until):
+            self.init(
+                .notPermitted, "\(subject) is to be erased at \(until)", hint: "chatctl user erase cancel \(subject) brings the user back first")
+        case .erasureUnknown: self.init(.notFound, "\(subject) is not to be erased", hint: "chatctl user erase status")
+        case .keysUnknown:
+            self.init(.notFound, "device \(subject) has no such keys on the relay", hint: "chatctl key show \(subject) lists those that it has")
         case .contactWithSelf: self.init(.badRequest, "a contact of \(subject) is another user")
         case .contactLimitReached(let limit):
             self.init(.limitReached, "\(subject) has \(limit) contacts, which is the limit", hint: "chatctl contact list --user \(subject)")

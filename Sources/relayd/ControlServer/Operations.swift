@@ -40,6 +40,10 @@ struct Operations: Sendable {
             try await answer(UserList.self, body) { request in try await users(request) }
         case .userShow: try await userShow(body)
         case .userExport: try await userExport(body, peer)
+        case .userErasePlan: try await userErasePlan(body)
+        case .userEraseApply: try await userEraseApply(body, peer)
+        case .userEraseCancel: try await userEraseCancel(body, peer)
+        case .userEraseStatus: try await userEraseStatus(body)
         case .userRemove:
             try await answer(UserRemove.self, body, subject: \.user) { request in
                 let dryRun = request.dryRun ?? false
@@ -116,6 +120,8 @@ struct Operations: Sendable {
         case .keyList: try await keyList(body)
         case .keyShow: try await keyShow(body)
         case .keyAudit: try await keyAudit(body)
+        case .keyRevoke: try await keyRevoke(body, peer)
+        case .keyExpire: try await keyExpire(body, peer)
         case .contactList: try await contactList(body)
         case .contactAdd: try await contactAdd(body, peer)
         case .blockList: try await blockList(body)

@@ -46,7 +46,12 @@ extension Operations {
         case .user: break
         case .devices:
             let rows = try await directory.exportedDevices(of: user.id, after: single.map { DeviceID($0) }, limit: limit)
-            reply.devices = rows.map { ExportedDevice($0) }
+            var devices: [ExportedDevice] = []
+            for row in rows {
+                devices.append(
+                    ExportedDevice(row, oneTime: row.device.revoked ? nil : try await directory.oneTimePrekeys(of: row.device.id)))
+            }
+            reply.devices = devices
             reply.next = next(rows) { $0.device.id.description }
         case .invites:
             let rows = try await directory.exportedInvites(of: user, after: single.map { InviteID($0) }, limit: limit)
@@ -87,19 +92,29 @@ extension ExportedUser {
     init(_ row: UserRow) {
         self.init(
             id: row.id, name: row.name.text, displayName: row.displayName, avatar: row.avatar, createdAt: row.createdAt,
-            suspendedAt: row.suspension?.since, suspendedReason: row.suspension?.reason, noLimits: row.noLimits)
+            suspendedAt: row.suspension?.since, suspendedReason: row.suspension?.reason, noLimits: row.noLimits,
+            eraseAt: row.eraseAt)
     }
 }
 
 extension ExportedDevice {
-    init(_ row: KeyRow) {
+    init(_ row: KeyRow, oneTime: [OneTimePrekey]?) {
         let device = row.device
         func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
         self.init(
             id: device.id, name: device.name.isEmpty ? nil : device.name, enrolledAt: device.createdAt, revoked: device.revoked,
             identityKey: base64(device.keys.identityKey), agreementKey: base64(device.keys.agreementKey),
             agreementSignature: base64(device.keys.agreementSignature), cursor: device.cursor == 0 ? nil : MessageID(device.cursor),
-            clientMessageID: device.revoked ? nil : row.clientMessageID)
+            clientMessageID: device.revoked ? nil : row.clientMessageID,
+            agreementVersion: row.state.map { Int($0.agreementVersion) },
+            prekeys: device.revoked
+                ? nil
+                : row.keys.filter { $0.kind != .agreement || $0.expires != nil }.map { key in
+                    ExportedKey(
+                        kind: ReplacedKeyRecord.Kind(key.kind).rawValue, id: key.key.id, key: base64(key.key.key),
+                        signature: base64(key.key.signature),
+                        since: key.since, validUntil: key.expires)
+                }, oneTimePrekeys: oneTime?.map { ExportedKey(kind: "one-time", id: $0.id, key: base64($0.key)) })
     }
 }
 

@@ -11,7 +11,8 @@ extension UserRecord {
         self.init(
             id: details.user.id, name: details.user.name.text, displayName: details.user.displayName, avatar: details.user.avatar,
             createdAt: details.user.createdAt, devices: details.devices.map { DeviceRecord($0, sending) }, openInvites: details.openInvites,
-            suspendedAt: details.user.suspension?.since, suspendedReason: details.user.suspension?.reason, noLimits: details.user.noLimits)
+            suspendedAt: details.user.suspension?.since, suspendedReason: details.user.suspension?.reason, noLimits: details.user.noLimits,
+            eraseAt: details.user.eraseAt)
     }
 }
 

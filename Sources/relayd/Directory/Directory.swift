@@ -15,14 +15,17 @@ package final class Directory: Sendable {
     let settings: DirectorySettings
     let tokens: Tokens
     let links: Links
-    private let revocations: any RevocationListener
+    let revocations: any RevocationListener
     private let known: Mutex<Known>
 
     private struct Known {
         var active: [DeviceID: UserID]
         var suspended: Set<UserID>
         var withoutLimits: Set<UserID>
+        /// Somebody takes their erasure to its end.
+        var erasing: Set<UserID> = []
     }
+    let erasureChanges = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// Loads the active devices, and takes up removals of users that a crash interrupted.
     package init(
@@ -94,6 +97,11 @@ package final class Directory: Sendable {
             known.withoutLimits.remove(user)
         }
     }
+
+    /// - Returns: false when somebody does it already.
+    func claimErasure(of user: UserID) -> Bool { known.withLock { $0.erasing.insert(user).inserted } }
+
+    func releaseErasure(of user: UserID) { known.withLock { _ = $0.erasing.remove(user) } }
 
     func note(_ user: UserID, suspended: Bool) {
         known.withLock { known in

@@ -11,7 +11,8 @@ extension Directory {
     }
 
     package func exportedDevices(of user: UserID, after device: DeviceID?, limit: Int) async throws(DirectoryError) -> [KeyRow] {
-        try await readers.look { try $0.keys(of: user, after: device, activeOnly: false, limit: limit) }
+        let now = clock.now()
+        return try await readers.look { try $0.keys(of: user, after: device, activeOnly: false, limit: limit, at: now) }
     }
 
     package func exportedInvites(of user: UserRow, after invite: InviteID?, limit: Int) async throws(DirectoryError) -> [InviteRow] {

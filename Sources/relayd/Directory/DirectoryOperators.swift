@@ -63,10 +63,15 @@ extension Directory {
         let removal = try await removal(of: user)
         let devices = try await readers.look { try $0.devices(of: user.id).map(\.id) }
         _ = try await perform(.removeUser(user.id), actor: actor, telling: true)
-        deactivate(devices)
-        forget(user.id)
+        isGone(user.id, with: devices)
         finishRemoval(of: user.id)
         return removal
+    }
+
+    /// The store has it; now memory and connections.
+    func isGone(_ user: UserID, with devices: [DeviceID]) {
+        deactivate(devices)
+        forget(user)
     }
 
     package func createInvite(user name: String, lifetime: Duration?, actor: Actor) async throws(DirectoryError) -> IssuedInvite {

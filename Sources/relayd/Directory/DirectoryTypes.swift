@@ -7,6 +7,8 @@ package struct DirectorySettings: Sendable {
     package var inviteLifetime = Limits.inviteLifetime
     package var tokenLifetime = Limits.tokenLifetime
     package var linkWait = Limits.linkWait
+    /// How long a user who is to be erased can be brought back, unless the operator says otherwise.
+    package var erasureGrace = Limits.erasureGrace
     /// What invite links begin with, such as `https://chat.example.org`.
     package var publicURL: String
     package init(publicURL: String) { self.publicURL = publicURL }

@@ -104,7 +104,8 @@ extension WireFailure {
         case .chatLimitReached(let limit): self.init(.chatLimit, "a user is in at most \(limit) chats")
         case .changeInvalid: self = .malformed("the change names the wrong users, or a role or body that does not belong to it")
         // An operator's requests only; no client can cause them.
-        case .userNameTaken, .userLimitReached, .inviteLimitReached: self.init(.internal, "an answer that is not for clients")
+        case .userNameTaken, .userLimitReached, .inviteLimitReached, .planOutdated, .erasurePending, .erasureUnknown, .keysUnknown:
+            self.init(.internal, "an answer that is not for clients")
         }
     }
 

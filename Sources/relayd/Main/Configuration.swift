@@ -20,6 +20,7 @@ struct Configuration: Sendable, Equatable {
     var inviteHours = Int(Limits.inviteLifetime.components.seconds / 3600)
     var tokenMinutes = Int(Limits.tokenLifetime.components.seconds / 60)
     var contacts = ContactPolicy()
+    var erasureGrace = Grace(Limits.erasureGrace)
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto

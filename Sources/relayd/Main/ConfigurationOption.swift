@@ -92,6 +92,17 @@ struct ConfigurationOption: Sendable {
                 configuration.contacts.leavesGroups = text == "leave"
                 return true
             }),
+        ConfigurationOption(
+            section: "erase", key: "grace", allowed: "a number followed by s, m, h or d, at most 365d, such as \"7d\"",
+            documentation: [
+                "How long a user who is to be erased is out and can still be brought back, unless chatctl's --grace or --now says otherwise."
+            ],
+            read: { .text($0.erasureGrace.description) },
+            write: { configuration, value in
+                guard case .text(let text) = value, let grace = Grace(text) else { return false }
+                configuration.erasureGrace = grace
+                return true
+            }),
         .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),

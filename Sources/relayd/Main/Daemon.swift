@@ -95,6 +95,7 @@ struct Daemon {
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(
                     service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: Erasures(directory: directory)),
                 .init(service: reloader),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
         services.maximumGracefulShutdownDuration = Self.stopPatience
@@ -115,6 +116,7 @@ struct Daemon {
         var settings = DirectorySettings(publicURL: configuration.effectivePublicURL)
         settings.devicesPerUser = configuration.devicesPerUser
         settings.inviteLifetime = .seconds(configuration.inviteHours * 3600)
+        settings.erasureGrace = configuration.erasureGrace.duration
         settings.tokenLifetime = .seconds(configuration.tokenMinutes * 60)
         return settings
     }

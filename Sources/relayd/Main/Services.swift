@@ -1,11 +1,19 @@
 import Glibc
 import NIOCore
 import RelayControlServer
+import RelayDirectory
 import RelayGateway
 import ServiceLifecycle
 
 // The control server knows nothing of the service group; here it becomes a part of it.
 extension ControlServer: Service {}
+
+/// Erases the users whose time of grace is over.
+struct Erasures: Service {
+    var directory: Directory
+
+    func run() async { await cancelWhenGracefulShutdown { [directory] in await directory.runErasures() } }
+}
 
 /// The gateway with an error that says where it could not listen.
 struct Listener: Service {

@@ -134,7 +134,7 @@ final class LoopHub: @unchecked Sendable {
                 // Up to 5,000 devices: in their turn.
                 for user in change.audience {
                     each(of: user) {
-                        guard $0.principal.device != change.bundle.device else { return }
+                        guard change.tellsDevice || $0.principal.device != change.bundle.device else { return }
                         $0.keyChange(change)
                         flushInTurn($0)
                     }

@@ -183,6 +183,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 case .contactsEnded(let changes): tell(changes)
                 case .enrolled(let enrolled): if let change = enrolled.change { tell(change) }
                 case .deviceRevoked(let change): tell(change)
+                case .keysRevoked(let revoked): tell(revoked.change)
                 case .keysSet(let set):
                     if let change = set.change { tell(change) }
                     if let flood = set.flood, let change = set.change { alerts.append(.keyChangeFlood(device: change.bundle.device, changes: flood)) }
@@ -192,7 +193,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 case .rejected(let rejection):
                     refused += 1
                     answer(.rejected(rejection))
-                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict:
+                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired:
                     continue
                 }
             }

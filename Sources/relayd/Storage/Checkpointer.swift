@@ -44,6 +44,26 @@ final class Checkpointer: Sendable {
     /// Copies the whole log back and leaves it empty. When nobody uses the store any more; what cannot be copied is copied at the next start.
     func emptyLog() { try? database.value.execute("PRAGMA wal_checkpoint(TRUNCATE)") }
 
+    /// The same while the store is in use: false when somebody reads or writes all the time. Any thread; the work is done on the checkpointer's.
+    /// Commits wait for at most some milliseconds.
+    func tryToEmptyLog() async -> Bool {
+        await withCheckedContinuation { continuation in
+            thread.submit { state in
+                guard case .active = state else { return continuation.resume(returning: false) }
+                do {
+                    // Most of it without holding anybody up.
+                    _ = try self.database.value.checkpoint()
+                    self.database.value.waitForLocks(.milliseconds(20))
+                    defer { self.database.value.waitForLocks(.seconds(10)) }
+                    continuation.resume(returning: try self.database.value.emptyLog())
+                } catch {
+                    self.onFailure(error)
+                    continuation.resume(returning: false)
+                }
+            }
+        }
+    }
+
     func stop() async {
         try? await thread.shutdownGracefully()  // Fails only when it was shut down before.
     }

@@ -15,8 +15,17 @@ package enum Command: Codable, Sendable {
     case revokeDevice(DeviceID)
     /// The user's name, devices and invites go at once; groups and chats follow in steps of `clearUser`.
     case removeUser(UserID)
-    /// Takes a removed user out of a group, or deletes up to `limit` messages that nobody can receive any more.
+    /// One step of what follows: takes a removed user out of a group, or deletes up to `limit` messages that nobody can receive any more; of an erased
+    /// one whatever else is left, up to `limit` rows of it.
     case clearUser(UserID, limit: Int)
+    /// The user is out at once; when there is no grace, everything else that `removeUser` does comes with it.
+    case eraseUser(EraseUser)
+    /// As `removeUser`, for a user whose grace is over.
+    case beginErasure(UserID)
+    /// Within the grace: the user is as before.
+    case cancelErasure(UserID)
+    /// The last step, when nothing of the user is left in the store's files: the audit log says what went.
+    case finishErasure(UserID)
     /// From now on the user can neither send nor connect; what is sent to them is kept. A second one changes the reason only.
     case suspendUser(UserID, reason: String?)
     case resumeUser(UserID)
@@ -25,6 +34,8 @@ package enum Command: Codable, Sendable {
     case setContactPolicy(ContactPolicy)
     case setKeys(SetKeys)
     case takePrekeys(TakePrekeys)
+    case revokeKeys(RevokeKeys)
+    case expireKeys(ExpireKeys)
     /// The new chat's identifier is the command's stamp; an existing chat of the two is found instead.
     case openChat(UserID, UserID)
     case send(Send)

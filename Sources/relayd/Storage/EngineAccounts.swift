@@ -147,11 +147,19 @@ extension SQLiteEngine {
 
     func removeUser(_ id: UserID, _ stamp: Stamp) throws -> Outcome {
         let state = try presentUser(id)
+        try checkNoErasure(of: id)
+        return .contactsEnded(try remove(state, erasing: false, stamp))
+    }
+
+    /// What ends at once for a user who goes, whichever way. The rest goes in steps of `clearUser`.
+    /// - Parameter erasing: others keep nothing that says with whom they had to do.
+    func remove(_ state: UserState, erasing: Bool, _ stamp: Stamp) throws -> [ContactChange] {
         for device in state.devices { try revoke(try activeDevice(device)) }
-        try statements.deleteInvites.run { $0.bind(1, id.rawValue) }
-        try statements.clearUser.run { $0.bind(1, id.rawValue) }
+        try statements.deleteInvites.run { $0.bind(1, state.id.rawValue) }
+        try statements.clearUser.run { $0.bind(1, state.id.rawValue) }
         state.removed = true
-        return .contactsEnded(try endContacts(of: id, stamp))
+        userCount -= 1
+        return erasing ? try eraseContacts(of: state.id, stamp) : try endContacts(of: state.id, stamp)
     }
 
     func suspendUser(_ id: UserID, reason: String?, _ stamp: Stamp) throws -> Outcome {
@@ -167,6 +175,7 @@ extension SQLiteEngine {
 
     func resumeUser(_ id: UserID) throws -> Outcome {
         let state = try presentUser(id)
+        try checkNoErasure(of: id)
         try statements.resumeUser.run { $0.bind(1, id.rawValue) }
         state.suspended = false
         return .done

@@ -196,6 +196,7 @@ extension SQLiteEngine {
     func clearUser(_ id: UserID, limit: Int, _ stamp: Stamp) throws -> Outcome {
         let user = try user(id)
         guard user.removed else { throw Rejection.userUnknown }
+        if let erasure = try erasure(of: id) { return try clear(erasure, user, limit: limit, stamp) }
         if let chat = try first(statements.findGroupOfUser, of: id) {
             guard let publication = try leave(id, try self.chat(chat), stamp) else { throw Rejection.chatUnknown }
             return .removed(rows: 1, remaining: true, publication)
@@ -207,7 +208,7 @@ extension SQLiteEngine {
         return .removed(rows: 0, remaining: false, nil)
     }
 
-    private func first(_ statement: Statement, of user: UserID) throws(SQLiteError) -> ChatID? {
+    func first(_ statement: Statement, of user: UserID) throws(SQLiteError) -> ChatID? {
         defer { statement.reset() }
         statement.bind(1, user.rawValue)
         return try statement.step() ? ChatID(statement.unsigned(0)) : nil

@@ -31,9 +31,9 @@ extension SQLiteEngine {
 
         // Nothing is rejected any more.
         let expires = now + .milliseconds(command.graceMilliseconds)
-        if let agreement { try replaceAgreement(of: device, before, with: agreement, expires: expires) }
-        if let signed { try replace(.signedPrekey, of: device.id, with: signed, expires: expires) }
-        if let lastResort { try replace(.lastResortPrekey, of: device.id, with: lastResort, expires: expires) }
+        if let agreement { try replaceAgreement(of: device, before, with: agreement, expires: expires, at: now) }
+        if let signed { try replace(.signedPrekey, of: device.id, with: signed, expires: expires, at: now) }
+        if let lastResort { try replace(.lastResortPrekey, of: device.id, with: lastResort, expires: expires, at: now) }
         for prekey in oneTime {
             try keyStatements.insertOneTime.run {
                 $0.bind(1, device.id.rawValue)
@@ -142,10 +142,11 @@ extension SQLiteEngine {
         return DeviceBundle(
             device: device, name: load.text(0) ?? "",
             keys: DeviceKeySet(identityKey: load.bytes(1), agreementKey: load.bytes(2), agreementSignature: load.bytes(3)),
-            agreementVersion: UInt32(truncatingIfNeeded: load.unsigned(4)), revoked: load.integer(5) != 0)
+            agreementVersion: UInt32(truncatingIfNeeded: load.unsigned(4)), revoked: load.integer(5) != 0,
+            agreementSince: Timestamp(milliseconds: load.integer(6)))
     }
 
-    private func currentKey(_ kind: StoredKeyKind, of device: DeviceID) throws(SQLiteError) -> SignedKey? {
+    func currentKey(_ kind: StoredKeyKind, of device: DeviceID) throws(SQLiteError) -> SignedKey? {
         let load = keyStatements.loadCurrent
         defer { load.reset() }
         load.bind(1, device.rawValue)
@@ -157,7 +158,12 @@ extension SQLiteEngine {
     /// False when there is none, and for the one that is in use: a repetition.
     private func isNew(_ prekey: SignedKey?, _ kind: StoredKeyKind, of device: DeviceID) throws -> Bool {
         guard let prekey else { return false }
-        guard let current = try currentKey(kind, of: device) else { return true }
+        guard let current = try currentKey(kind, of: device) else {
+            // One that an operator took away does not come back.
+            let highest = try highestKeyID(kind, of: device)
+            guard prekey.id > highest else { throw Rejection.prekeyIDUsed(highest: highest) }
+            return true
+        }
         guard prekey != current else { return false }
         guard prekey.id > current.id else { throw Rejection.prekeyIDUsed(highest: current.id) }
         return true
@@ -185,30 +191,33 @@ extension SQLiteEngine {
     }
 
     private func replaceAgreement(
-        of device: DeviceState, _ before: DeviceBundle, with new: SignedKey, expires: Timestamp
+        of device: DeviceState, _ before: DeviceBundle, with new: SignedKey, expires: Timestamp, at now: Timestamp
     ) throws(SQLiteError) {
         let former = SignedKey(id: UInt64(before.agreementVersion), key: before.keys.agreementKey, signature: before.keys.agreementSignature)
-        try insert(former, .agreement, of: device.id, expires: expires)
+        try insert(former, .agreement, of: device.id, expires: expires, since: before.agreementSince)
         let version = before.agreementVersion &+ 1
         try keyStatements.writeAgreement.run {
             $0.bind(1, device.id.rawValue)
             $0.bind(2, new.key)
             $0.bind(3, new.signature)
             $0.bind(4, UInt64(version))
+            $0.bind(5, now.milliseconds)
         }
         device.user.setAgreementVersion(version, of: device.id)
     }
 
-    private func replace(_ kind: StoredKeyKind, of device: DeviceID, with new: SignedKey, expires: Timestamp) throws(SQLiteError) {
+    private func replace(
+        _ kind: StoredKeyKind, of device: DeviceID, with new: SignedKey, expires: Timestamp, at now: Timestamp
+    ) throws(SQLiteError) {
         try keyStatements.endCurrent.run {
             $0.bind(1, device.rawValue)
             $0.bind(2, kind.rawValue)
             $0.bind(3, expires.milliseconds)
         }
-        try insert(new, kind, of: device, expires: nil)
+        try insert(new, kind, of: device, expires: nil, since: now)
     }
 
-    private func insert(_ key: SignedKey, _ kind: StoredKeyKind, of device: DeviceID, expires: Timestamp?) throws(SQLiteError) {
+    private func insert(_ key: SignedKey, _ kind: StoredKeyKind, of device: DeviceID, expires: Timestamp?, since: Timestamp) throws(SQLiteError) {
         try keyStatements.insertKey.run {
             $0.bind(1, device.rawValue)
             $0.bind(2, kind.rawValue)
@@ -216,6 +225,7 @@ extension SQLiteEngine {
             $0.bind(4, key.key)
             $0.bind(5, key.signature)
             if let expires { $0.bind(6, expires.milliseconds) } else { $0.bindNull(6) }
+            $0.bind(7, since.milliseconds)
         }
     }
 
@@ -245,7 +255,7 @@ extension SQLiteEngine {
         return taken
     }
 
-    private func countOneTime(of device: DeviceID) throws(SQLiteError) -> Int {
+    func countOneTime(of device: DeviceID) throws(SQLiteError) -> Int {
         let count = keyStatements.countOneTime
         defer { count.reset() }
         count.bind(1, device.rawValue)
@@ -309,6 +319,9 @@ struct KeyStatements {
     let loadState: Statement
     let loadProgress: Statement
     let findFormer: Statement
+    let highestID: Statement
+    let countFormer: Statement
+    let endFormer: Statement
     let findOneTime: Statement
     let countOneTime: Statement
     let listAccepted: Statement
@@ -328,12 +341,16 @@ struct KeyStatements {
 
     init(_ database: Database) throws(SQLiteError) {
         loadDevice = try database.prepare(
-            "SELECT name, identity_key, agreement_key, agreement_signature, agreement_version, revoked FROM devices WHERE device_id = ?")
+            "SELECT name, identity_key, agreement_key, agreement_signature, agreement_version, revoked, agreement_ms FROM devices WHERE device_id = ?"
+        )
         loadCurrent = try database.prepare("SELECT key_id, key, signature FROM prekeys WHERE device_id = ? AND kind = ? AND expires_ms IS NULL")
         loadState = try database.prepare(DeviceKeysState.sql)
         loadProgress = try database.prepare("SELECT highest_one_time_id, changes, window_ms FROM key_progress WHERE device_id = ?")
         findFormer = try database.prepare(
             "SELECT expires_ms FROM prekeys WHERE device_id = ? AND kind = ? AND key_id = ? AND expires_ms IS NOT NULL")
+        highestID = try database.prepare("SELECT coalesce(max(key_id), 0) FROM prekeys WHERE device_id = ? AND kind = ?")
+        countFormer = try database.prepare("SELECT count(*) FROM prekeys WHERE device_id = ?1 AND expires_ms > ?2 AND (kind = 0 OR ?3)")
+        endFormer = try database.prepare("UPDATE prekeys SET expires_ms = ?2 WHERE device_id = ?1 AND expires_ms > ?2 AND (kind = 0 OR ?3)")
         findOneTime = try database.prepare("SELECT key FROM one_time_prekeys WHERE device_id = ? AND key_id = ?")
         countOneTime = try database.prepare("SELECT count(*) FROM one_time_prekeys WHERE device_id = ?")
         // The number of ContactEdge.Relation: 5 contact.
@@ -347,14 +364,15 @@ struct KeyStatements {
             ORDER BY mine.chat_id DESC LIMIT ?2
             """)
         writeAgreement = try database.prepare(
-            "UPDATE devices SET agreement_key = ?2, agreement_signature = ?3, agreement_version = ?4 WHERE device_id = ?1")
+            "UPDATE devices SET agreement_key = ?2, agreement_signature = ?3, agreement_version = ?4, agreement_ms = ?5 WHERE device_id = ?1")
         writeKeysVersion = try database.prepare("UPDATE users SET keys_version = ?2 WHERE user_id = ?1")
         writeProgress = try database.prepare(
             """
             INSERT INTO key_progress (device_id, highest_one_time_id, changes, window_ms) VALUES (?, ?, ?, ?)
             ON CONFLICT DO UPDATE SET highest_one_time_id = excluded.highest_one_time_id, changes = excluded.changes, window_ms = excluded.window_ms
             """)
-        insertKey = try database.prepare("INSERT INTO prekeys (device_id, kind, key_id, key, signature, expires_ms) VALUES (?, ?, ?, ?, ?, ?)")
+        insertKey = try database.prepare(
+            "INSERT INTO prekeys (device_id, kind, key_id, key, signature, expires_ms, since_ms) VALUES (?, ?, ?, ?, ?, ?, ?)")
         insertOneTime = try database.prepare("INSERT INTO one_time_prekeys (device_id, key_id, key) VALUES (?, ?, ?)")
         takeOneTime = try database.prepare(
             """

@@ -77,6 +77,8 @@ package struct DeviceBundle: Sendable {
     package var keys: DeviceKeySet
     package var agreementVersion: UInt32
     package var revoked = false
+    /// When the agreement key took the place of another one; 1970 for one of the enrolment, and where it is not known.
+    var agreementSince = Timestamp(milliseconds: 0)
     package var signedPrekey: SignedKey?
     /// Handed out here and nowhere else; nil when there was none left, and where none is asked for.
     package var oneTimePrekey: OneTimePrekey?
@@ -111,6 +113,8 @@ package struct DeviceKeyRow: Sendable, Equatable {
     package var key: SignedKey
     /// Nil: in use. Otherwise it is valid before this.
     package var expires: Timestamp?
+    /// When it was uploaded; nil where that is not known.
+    package var since: Timestamp?
 }
 
 /// What became of ``Command/setKeys(_:)``.
@@ -130,6 +134,8 @@ package struct KeyChange: Sendable {
         case agreementKey = 3
         case signedPrekey = 4
         case lastResortPrekey = 5
+        /// An operator took them away: the device uploads others.
+        case oneTimePrekeys = 6
     }
 
     package var user: UserID
@@ -141,4 +147,6 @@ package struct KeyChange: Sendable {
     package var version: UInt64
     /// The user and their contacts, in the order of their identifiers.
     package var audience: [UserID]
+    /// The device did not ask for it and is told, too.
+    package var tellsDevice = false
 }

@@ -13,6 +13,13 @@ package enum Outcome: Sendable {
     case contact(ContactOutcome)
     /// Another device decided otherwise meanwhile: how it is now.
     case contactConflict(ContactRow)
+    /// The user is to be erased then.
+    case erasureAsked(Timestamp)
+    /// Nobody erases the user any more, who may still be suspended.
+    case erasureCancelled(suspended: Bool)
+    case keysRevoked(KeysRevoked)
+    /// How many replaced keys are not valid any more.
+    case keysExpired(Int)
     /// A removed user's.
     case contactsEnded([ContactChange])
     case sent(SentOutcome)
@@ -74,6 +81,14 @@ package enum Rejection: Error, Sendable, Equatable {
     /// The user may not send until an operator resumes them.
     case userSuspended
     case userLimitReached
+    /// What the operator saw before is not so any more.
+    case planOutdated
+    /// The user is to be erased then; cancel that first.
+    case erasurePending(until: Timestamp)
+    /// Nobody erases the user, or it has begun and cannot be undone.
+    case erasureUnknown
+    /// The device has no such keys.
+    case keysUnknown
     case deviceUnknown
     case deviceLimitReached(limit: Int)
     case inviteUnknown

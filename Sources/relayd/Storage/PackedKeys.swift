@@ -120,6 +120,31 @@ enum MemberKeyList {
         }
         return PackedKeys()
     }
+
+    /// Where a member's entry is, its head included; nil when there is none.
+    private static func place(of user: UserID, in list: UnsafeRawBufferPointer) -> Range<Int>? {
+        var index = 0
+        while index + 12 <= list.count {
+            let id = UInt64(bigEndian: list.loadUnaligned(fromByteOffset: index, as: UInt64.self))
+            let length = Int(UInt32(bigEndian: list.loadUnaligned(fromByteOffset: index + 8, as: UInt32.self)))
+            guard index + 12 + length <= list.count else { return nil }
+            if id == user.rawValue { return index..<index + 12 + length }
+            index += 12 + length
+        }
+        return nil
+    }
+
+    static func hasKeys(of user: UserID, in list: UnsafeRawBufferPointer) -> Bool { place(of: user, in: list) != nil }
+
+    /// The list without a member; nil when the member is not in it.
+    static func without(_ user: UserID, in list: UnsafeRawBufferPointer) -> [UInt8]? {
+        place(of: user, in: list).map { Array(list[..<$0.lowerBound]) + Array(list[$0.upperBound...]) }
+    }
+
+    /// The first member of a list; nil when it is empty.
+    static func first(in list: [UInt8]) -> UserID? {
+        list.count < 8 ? nil : UserID(list.prefix(8).reduce(0) { $0 << 8 | UInt64($1) })
+    }
 }
 
 /// Events and deletions as a message's row holds them.

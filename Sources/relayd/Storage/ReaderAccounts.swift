@@ -7,10 +7,14 @@ extension Reader {
         UserRow(
             id: UserID(row.unsigned(0)), name: UserName(checked: row.text(1) ?? ""), displayName: row.text(2), avatar: row.text(3),
             suspension: row.unsigned(4) == 0 ? nil : Suspension(since: Stamp(rawValue: row.unsigned(4)).time, reason: row.text(5)),
-            noLimits: row.integer(6) != 0)
+            noLimits: row.integer(6) != 0, eraseAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)))
     }
 
-    private static let userColumns = "SELECT user_id, name, display_name, avatar, suspended, suspended_reason, no_limits FROM users"
+    private static let userColumns =
+        """
+        SELECT user_id, name, display_name, avatar, suspended, suspended_reason, no_limits,
+            (SELECT due_ms FROM erasures e WHERE e.user_id = users.user_id) FROM users
+        """
 
     package func user(_ id: UserID) throws -> UserRow? {
         try rows(Reader.userColumns + " WHERE user_id = ? AND removed = 0", bind: { $0.bind(1, id.rawValue) }, Reader.user).first
@@ -33,14 +37,17 @@ extension Reader {
     /// Every user about whom the directory keeps something in memory.
     package func exceptionalUsers() throws -> (suspended: [UserID], withoutLimits: [UserID]) {
         let found: [(UserID, suspended: Bool, noLimits: Bool)] = try rows(
-            "SELECT user_id, suspended, no_limits FROM users WHERE removed = 0 AND (suspended != 0 OR no_limits != 0)"
+            """
+            SELECT user_id, suspended OR user_id IN (SELECT user_id FROM erasures), no_limits FROM users
+            WHERE removed = 0 AND (suspended != 0 OR no_limits != 0 OR user_id IN (SELECT user_id FROM erasures))
+            """
         ) { (UserID($0.unsigned(0)), $0.integer(1) != 0, $0.integer(2) != 0) }
         return (found.filter(\.suspended).map(\.0), found.filter(\.noLimits).map(\.0))
     }
 
-    /// Users that are removed but still in a group, or have messages that nobody else can receive.
+    /// Users that are removed but still in a group, or have messages that nobody else can receive; not those that are being erased.
     package func unfinishedRemovals() throws -> [UserID] {
-        try rows("SELECT user_id FROM users WHERE removed = 1") { UserID($0.unsigned(0)) }
+        try rows("SELECT user_id FROM users WHERE removed = 1 AND user_id NOT IN (SELECT user_id FROM erasures)") { UserID($0.unsigned(0)) }
     }
 
     private static let deviceColumns =

@@ -43,6 +43,10 @@ package struct KeyRow: Sendable {
     package var userName: UserName?
     /// The highest number that the device gave a message.
     package var clientMessageID: UInt64
+    /// What there is of an active device's keys; nil for a revoked one.
+    package var state: DeviceKeysState?
+    /// An active device's keys: ``Reader/keys(of:at:)``.
+    package var keys: [DeviceKeyRow] = []
 }
 
 // What operators look at: contacts and blocks as they are, keys, audit entries of one kind.
@@ -180,10 +184,12 @@ extension Reader {
     // MARK: Keys
 
     /// Devices with their keys in the order in which they were enrolled.
-    package func keys(of user: UserID?, after device: DeviceID?, activeOnly: Bool, limit: Int) throws -> [KeyRow] {
+    ///
+    /// - Parameter now: which replaced keys are still valid.
+    package func keys(of user: UserID?, after device: DeviceID?, activeOnly: Bool, limit: Int, at now: Timestamp) throws -> [KeyRow] {
         let one = user == nil ? "" : " AND d.user_id = ?3"
         let active = activeOnly ? " AND d.revoked = 0" : ""
-        return try keyRows("d.device_id > ?1\(one)\(active) ORDER BY d.device_id LIMIT ?2") {
+        return try keyRows("d.device_id > ?1\(one)\(active) ORDER BY d.device_id LIMIT ?2", at: now) {
             $0.bind(1, device?.rawValue ?? 0)
             $0.bind(2, limit)
             if let user { $0.bind(3, user.rawValue) }
@@ -191,9 +197,11 @@ extension Reader {
     }
 
     /// A device with its keys, also a revoked one.
-    package func keys(of device: DeviceID) throws -> KeyRow? { try keyRows("d.device_id = ?1") { $0.bind(1, device.rawValue) }.first }
+    package func keyRow(of device: DeviceID, at now: Timestamp) throws -> KeyRow? {
+        try keyRows("d.device_id = ?1", at: now) { $0.bind(1, device.rawValue) }.first
+    }
 
-    private func keyRows(_ condition: String, bind: (Statement) -> Void) throws -> [KeyRow] {
+    private func keyRows(_ condition: String, at now: Timestamp, bind: (Statement) -> Void) throws -> [KeyRow] {
         try snapshot {
             let found: [(DeviceID, UserName?, UInt64)] = try rows(
                 """
@@ -202,7 +210,11 @@ extension Reader {
                 """, bind: bind
             ) { (DeviceID($0.unsigned(0)), $0.text(1).map { UserName(checked: $0) }, $0.unsigned(2)) }
             return try found.compactMap { id, userName, clientMessageID in
-                try anyDevice(id).map { KeyRow(device: $0, userName: userName, clientMessageID: clientMessageID) }
+                try anyDevice(id).map {
+                    KeyRow(
+                        device: $0, userName: userName, clientMessageID: clientMessageID, state: try keysState(of: id),
+                        keys: try keys(of: id, at: now))
+                }
             }
         }
     }
@@ -216,6 +228,13 @@ extension Reader {
             SELECT stamp, uid, operation, subject, reason FROM audit WHERE operation LIKE 'block/%' OR operation LIKE 'contact/%'
             ORDER BY stamp DESC LIMIT ?
             """, bind: { $0.bind(1, limit) }, Reader.auditRow)
+    }
+
+    /// What operators did about keys, newest first.
+    package func auditOfKeys(limit: Int) throws -> [AuditRow] {
+        try rows(
+            "SELECT stamp, uid, operation, subject, reason FROM audit WHERE operation LIKE 'key/%' ORDER BY stamp DESC LIMIT ?",
+            bind: { $0.bind(1, limit) }, Reader.auditRow)
     }
 
     static func auditRow(_ row: Statement) -> AuditRow {

@@ -88,6 +88,8 @@ package struct UserRow: Sendable {
     package var suspension: Suspension?
     /// Not held to rate limits.
     package var noLimits: Bool
+    /// The user is out, and is erased then.
+    package var eraseAt: Timestamp?
     package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
 }
 

@@ -10,6 +10,9 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     let database: Database
     let statements: Statements
     let keyStatements: KeyStatements
+    let erasureStatements: ErasureStatements
+    /// For reads that the readers make too, on the writer's connection.
+    let reader: Reader
     private(set) package var lastStamp: Stamp
     /// No stamp at or above this one was handed out when the last commit was made.
     private var storedStamp: Stamp
@@ -25,7 +28,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     /// What the batch changed in memory and has yet to write.
     var changedDevices: [DeviceState] = []
     var changedReceipts: [(chat: ChatID, member: MemberState)] = []
-    private var userCount: Int
+    /// Those who are not removed.
+    var userCount: Int
     var contactPolicy: ContactPolicy
 
     /// Takes over a migrated database.
@@ -33,6 +37,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         self.database = database
         statements = try Statements(database)
         keyStatements = try KeyStatements(database)
+        erasureStatements = try ErasureStatements(database)
+        reader = Reader(database)
         lastStamp = Stamp(rawValue: UInt64(bitPattern: try database.integer("SELECT value FROM meta WHERE key = 'last_stamp'") ?? 0))
         storedStamp = lastStamp
         contactPolicy = ContactPolicy(bits: try database.integer("SELECT value FROM meta WHERE key = 'contact_policy'") ?? ContactPolicy().bits)
@@ -72,10 +78,11 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .enrolDevice(let command): return try enrolDevice(command, stamp)
             case .linkDevice(let command): return try linkDevice(command, stamp)
             case .revokeDevice(let device): return try revokeDevice(device, stamp)
-            case .removeUser(let user):
-                let outcome = try removeUser(user, stamp)
-                userCount -= 1
-                return outcome
+            case .removeUser(let user): return try removeUser(user, stamp)
+            case .eraseUser(let command): return try eraseUser(command, stamp)
+            case .beginErasure(let user): return try beginErasure(user, stamp)
+            case .cancelErasure(let user): return try cancelErasure(user)
+            case .finishErasure(let user): return try finishErasure(user, stamp)
             case .suspendUser(let user, let reason): return try suspendUser(user, reason: reason, stamp)
             case .resumeUser(let user): return try resumeUser(user)
             case .clearUser(let user, let limit): return try clearUser(user, limit: limit, stamp)
@@ -83,6 +90,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .setContactPolicy(let policy): return try setContactPolicy(policy, stamp)
             case .setKeys(let command): return try setKeys(command, stamp)
             case .takePrekeys(let command): return try takePrekeys(command)
+            case .revokeKeys(let command): return try revokeKeys(command, stamp)
+            case .expireKeys(let command): return try expireKeys(command, stamp)
             case .openChat(let first, let second): return try openChat(first, second, stamp)
             case .send(let command): return try send(command, stamp)
             case .changeGroup(let command): return try changeGroup(command, stamp)
@@ -98,7 +107,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         }
     }
 
-    private func audit(_ actor: Actor, at stamp: Stamp) throws(SQLiteError) {
+    func audit(_ actor: Actor, at stamp: Stamp) throws(SQLiteError) {
         try statements.insertAudit.run {
             $0.bind(1, stamp.rawValue)
             $0.bind(2, Int64(actor.uid))

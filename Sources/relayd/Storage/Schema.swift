@@ -5,22 +5,28 @@ import RelaySQLite
 ///
 /// | table        | key                   | owner          | grows with            | who deletes                        |
 /// |--------------|-----------------------|----------------|-----------------------|------------------------------------|
-/// | users        | user                  | Directory      | users                 | nobody: a removed user leaves an empty row, so that no id is used twice |
+/// | users        | user                  | Directory      | users                 | nobody: a removed or erased user leaves an empty row, so that no id is used twice |
 /// | invites      | invite                | Directory      | invites               | `removeUser`                       |
-/// | devices      | device                | Directory      | devices               | nobody: a revoked one keeps its public keys, for checking what it sent |
+/// | devices      | device                | Directory      | devices               | erasure; a revoked one keeps its public keys, for checking what it sent |
 /// | progress     | device                | MessageSending | devices               | `revokeDevice`                     |
 /// | contacts     | user, peer            | Directory      | pairs of users        | `removeUser`, and beyond 1,000 ended ones a user; each pair has a row from either side |
 /// | prekeys      | device, kind, id      | Directory      | devices; 16 former ones of a kind | `revokeDevice`, `removeUser`; `setKeys` those whose grace is over |
 /// | one_time_prekeys | device, id        | Directory      | devices, 100 each     | `takePrekeys` hands each out once; `revokeDevice`, `removeUser` |
 /// | key_progress | device                | Directory      | devices               | `revokeDevice`, `removeUser`       |
-/// | chats        | chat                  | MessageSending | pairs, groups         | retention                          |
-/// | members      | chat, user, joined    | MessageSending | chats × members       | retention                          |
+/// | chats        | chat                  | MessageSending | pairs, groups         | retention, erasure                 |
+/// | members      | chat, user, joined    | MessageSending | chats × members       | retention, erasure                 |
 /// | messages     | message; chat, sequence | MessageSending | messages              | `expire`, `clearUser`; `delete` leaves the row without its content |
 /// | message_keys | chat, sequence, user  | MessageSending | messages of groups of more than 32 | with its message      |
 /// | hidden       | user, chat, sequence  | MessageSending | deletions "for me"    | with its message                   |
-/// | receipts     | chat, user            | MessageSending | chats                 | retention                          |
+/// | receipts     | chat, user            | MessageSending | chats                 | retention, erasure                 |
 /// | audit        | stamp                 | ControlServer  | operators' changes    | retention                          |
+/// | erasures     | user                  | Directory      | users to be erased    | `cancelErasure`, `finishErasure`   |
+/// | erased_rows  | user, part            | Directory      | 15 an erasure         | `finishErasure`                    |
 /// | meta         | key                   | Storage        | —                     | —                                  |
+///
+/// An erasure takes more than `removeUser`: it deletes the user's rows in devices, hidden and receipts, their contacts' rows about them, their stays
+/// in groups, and whole chats that nobody else can read; it takes the keys that are wrapped for them out of messages, and their name out of the audit
+/// log. The user's own row, those of direct chats and the sender of a message stay as bare numbers.
 ///
 /// A message costs one row, whatever the number of recipients: body and wrapped keys stand in it. Message ids rise, so rows are appended and a batch
 /// fills pages one after the other; only the narrow index by chat is written all over. A mailbox is no
@@ -106,6 +112,7 @@ enum Schema {
             """),
         contacts,
         keys,
+        erasure,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.
@@ -114,6 +121,7 @@ enum Schema {
         "prekeys": "device_id, kind, key_id", "one_time_prekeys": "device_id, key_id", "key_progress": "device_id",
         "chats": "chat_id", "members": "chat_id, user_id, joined_seq", "messages": "chat_id, seq", "message_keys": "chat_id, seq, first_user_id",
         "hidden": "user_id, chat_id, seq", "receipts": "chat_id, user_id", "audit": "stamp",
+        "erasures": "user_id", "erased_rows": "user_id, part",
     ]
 }
 

@@ -69,7 +69,9 @@ struct Statements {
     let writeContactPolicy: Statement
 
     init(_ database: Database) throws(SQLiteError) {
-        loadUser = try database.prepare("SELECT removed, suspended, no_limits FROM users WHERE user_id = ?")
+        loadUser = try database.prepare(
+            "SELECT removed, suspended != 0 OR EXISTS (SELECT 1 FROM erasures WHERE erasures.user_id = users.user_id), no_limits FROM users WHERE user_id = ?"
+        )
         loadActiveDevices = try database.prepare(
             "SELECT device_id, agreement_version FROM devices WHERE user_id = ? AND revoked = 0 ORDER BY device_id")
         loadDevice = try database.prepare(

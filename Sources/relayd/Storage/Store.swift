@@ -60,7 +60,8 @@ package final class Store: Sendable {
             writer = Writer(
                 engine: try SQLiteEngine(database: database), clock: clock,
                 record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
-                afterCommit: { try checkpointer.committed() }, onFailure: onFailure)
+                afterCommit: { try checkpointer.committed() }, emptyLog: { await checkpointer.tryToEmptyLog() },
+                forgetPages: { try database.execute("PRAGMA shrink_memory") }, onFailure: onFailure)
             self.readers = try ReaderPool(path: path, count: readers)
         } catch let error as StoreError {
             throw error

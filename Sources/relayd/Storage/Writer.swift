@@ -135,20 +135,28 @@ package final class Writer: Sendable {
     private let record: CommandRecord?
     private let stamps: Mutex<StampSource>
     private let afterCommit: @Sendable () throws -> Void
+    private let emptyingLog: @Sendable () async -> Bool
+    private let forgetPages: Confined<() throws -> Void>
     private let onFailure: @Sendable (any Error) -> Void
+    /// Every command is written into a file beside the store, too.
+    package var isRecording: Bool { record != nil }
 
     /// - Parameters:
     ///   - record: where every stamped command is written as well, for replays.
     ///   - afterCommit: called on the writer's thread after each flush.
+    ///   - emptyLog: see ``emptyLog()``.
+    ///   - forgetPages: called on the writer's thread: the store's pages in memory are read anew from the disk.
     ///   - onFailure: called once, when a commit failed; the process must end.
     init(
         engine: any Engine, clock: any WallClock, record: CommandRecord?, afterCommit: @escaping @Sendable () throws -> Void,
-        onFailure: @escaping @Sendable (any Error) -> Void
+        emptyLog: @escaping @Sendable () async -> Bool, forgetPages: @escaping () throws -> Void, onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.engine = engine
         self.clock = clock
         self.record = record
         self.afterCommit = afterCommit
+        emptyingLog = emptyLog
+        self.forgetPages = Confined(forgetPages)
         self.onFailure = onFailure
         stamps = Mutex(StampSource(after: engine.lastStamp))
         thread = NIOThreadPool(numberOfThreads: 1)
@@ -207,6 +215,31 @@ package final class Writer: Sendable {
             do throws(WriterError) { try submit(command, actor: actor, reply: reply) } catch { continuation.resume(returning: .failure(error)) }
         }
         return try result.get()
+    }
+
+    /// Leaves nothing in the write-ahead log of what was deleted before. Tries for ``Limits/logEmptyings`` times, and then says false: others were reading
+    /// all the time. Any thread.
+    package func emptyLog() async -> Bool {
+        for number in 1...Limits.logEmptyings {
+            if hasFailed { return false }
+            if await emptyingLog() {
+                // What pages do not use is cleared on the way to the disk, not in memory, from where it would come into the log again.
+                await onThread { try self.forgetPages.value() }
+                return true
+            }
+            if number < Limits.logEmptyings { try? await Task.sleep(for: Limits.logEmptyingPause) }
+        }
+        return false
+    }
+
+    /// Between two batches. Does nothing when the thread has ended.
+    private func onThread(_ body: @escaping @Sendable () throws -> Void) async {
+        await withCheckedContinuation { continuation in
+            thread.submit { state in
+                if case .active = state { do { try body() } catch { self.onFailure(error) } }
+                continuation.resume()
+            }
+        }
     }
 
     /// Refuses new commands, commits what is in the inbox, and ends the thread.

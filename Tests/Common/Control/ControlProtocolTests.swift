@@ -29,7 +29,7 @@ import Testing
     @Test func onlyChangesNeedAnAdministrator() {
         let changes: Set<ControlOperationName> = [
             .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
-            .blockAdd, .blockRemove,
+            .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire,
         ]
         for name in ControlOperationName.allCases { #expect((name.access == .admin) == changes.contains(name), "\(name.path)") }
         #expect(ControlAccess.view < .admin)

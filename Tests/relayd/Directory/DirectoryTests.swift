@@ -7,7 +7,7 @@ import Testing
 
 @testable import RelayDirectory
 
-private final class Revocations: RevocationListener {
+final class Revocations: RevocationListener {
     let patience = Duration.zero
     let devices = Mutex<[DeviceID]>([])
     let suspendedDevices = Mutex<[DeviceID]>([])
@@ -18,7 +18,7 @@ private final class Revocations: RevocationListener {
     func failed() {}
 }
 
-private struct World {
+struct World {
     let files: TemporaryDirectory
     let store: Store
     let clock = ManualWallClock(Timestamp(milliseconds: 1_790_000_000_000))

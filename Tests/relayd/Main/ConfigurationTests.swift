@@ -50,6 +50,8 @@ import Testing
             [store]
             path = "/tmp/r.db"
             readers = 4
+            [erase]
+            grace = "36h"
             [limits]
             message_bytes = 131072
             devices_per_user = 1
@@ -79,6 +81,7 @@ import Testing
         #expect(configuration.viewGroup == "users")
         #expect(configuration.storePath == "/tmp/r.db")
         #expect(configuration.storeReaders == 4)
+        #expect(configuration.erasureGrace.duration == .seconds(36 * 3600) && configuration.erasureGrace.description == "36h")
         #expect(configuration.messageBytes == 131_072)
         #expect(configuration.devicesPerUser == 1)
         #expect(configuration.inviteHours == 2)
@@ -108,7 +111,7 @@ import Testing
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [limits], [listen], [log], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [erase], [limits], [listen], [log], [store]"
             ),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
             ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),
@@ -123,6 +126,12 @@ import Testing
             ("[listen]\naddress = \"127.0.0.1:0\"\n", "listen.address must be an IP address or localhost with a port"),
             ("[listen]\npublic_url = \"ftp://x\"\n", "listen.public_url must be an http:// or https:// address without a path"),
             ("[listen]\npublic_url = \"https://x/y\"\n", "listen.public_url must be an http:// or https:// address without a path"),
+            (
+                "[erase]\ngrace = \"0d\"\n",
+                "relayd.toml:2: erase.grace must be a number followed by s, m, h or d, at most 365d, such as \"7d\", not \"0d\""
+            ),
+            ("[erase]\ngrace = \"366d\"\n", "erase.grace must be"), ("[erase]\ngrace = 7\n", "erase.grace must be"),
+            ("[erase]\ngrace = \"a week\"\n", "erase.grace must be"),
             ("[listen]\naddress = \n", "relayd.toml:2: it is not TOML"),
             ("\n[.]\n", "relayd.toml:2: it is not TOML: a section's name must begin"), ("[[", "relayd.toml:1: it is not TOML"),
             ("[[\n#", "relayd.toml:1: it is not TOML"), ("[\r\n=", "relayd.toml:1: it is not TOML"), ("\u{FEFF}[=", "relayd.toml:1: it is not TOML"),

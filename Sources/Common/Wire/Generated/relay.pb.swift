@@ -218,6 +218,9 @@ package nonisolated enum Relay_V1_KeyKind: SwiftProtobuf.Enum, Swift.CaseIterabl
   case agreementKey // = 3
   case signedPrekey // = 4
   case lastResortPrekey // = 5
+
+  /// an operator took them away: the device uploads others. Only the user's own devices are told
+  case oneTimePrekeys // = 6
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -232,6 +235,7 @@ package nonisolated enum Relay_V1_KeyKind: SwiftProtobuf.Enum, Swift.CaseIterabl
     case 3: self = .agreementKey
     case 4: self = .signedPrekey
     case 5: self = .lastResortPrekey
+    case 6: self = .oneTimePrekeys
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -244,6 +248,7 @@ package nonisolated enum Relay_V1_KeyKind: SwiftProtobuf.Enum, Swift.CaseIterabl
     case .agreementKey: return 3
     case .signedPrekey: return 4
     case .lastResortPrekey: return 5
+    case .oneTimePrekeys: return 6
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -256,6 +261,7 @@ package nonisolated enum Relay_V1_KeyKind: SwiftProtobuf.Enum, Swift.CaseIterabl
     .agreementKey,
     .signedPrekey,
     .lastResortPrekey,
+    .oneTimePrekeys,
   ]
 
 }
@@ -1694,7 +1700,7 @@ nonisolated extension Relay_V1_ContactState: SwiftProtobuf._ProtoNameProviding {
 }
 
 nonisolated extension Relay_V1_KeyKind: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KEY_KIND_UNSPECIFIED\0\u{1}DEVICE_ENROLLED\0\u{1}DEVICE_REVOKED\0\u{1}AGREEMENT_KEY\0\u{1}SIGNED_PREKEY\0\u{1}LAST_RESORT_PREKEY\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KEY_KIND_UNSPECIFIED\0\u{1}DEVICE_ENROLLED\0\u{1}DEVICE_REVOKED\0\u{1}AGREEMENT_KEY\0\u{1}SIGNED_PREKEY\0\u{1}LAST_RESORT_PREKEY\0\u{1}ONE_TIME_PREKEYS\0")
 }
 
 nonisolated extension Relay_V1_ChatKind: SwiftProtobuf._ProtoNameProviding {

@@ -120,9 +120,13 @@ extension Page {
         ])
     }
 
-    private func state(of user: UserRecord) -> Cell { user.suspendedAt == nil ? Cell("active") : Cell("suspended", .bad) }
+    private func state(of user: UserRecord) -> Cell {
+        if user.eraseAt != nil { return Cell("to be erased", .bad) }
+        return user.suspendedAt == nil ? Cell("active") : Cell("suspended", .bad)
+    }
 
     private func stateInFull(of user: UserRecord) -> Cell {
+        if let due = user.eraseAt { return Cell("to be erased at \(Figures.time(due)) (in \(Figures.span(due - now)))", .bad) }
         guard let since = user.suspendedAt else { return state(of: user) }
         return Cell("suspended since \(Figures.time(since))\(user.suspendedReason.map { ": \($0)" } ?? "")", .bad)
     }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Histogram
 import NIOCore
 import NIOPosix
@@ -7,7 +6,6 @@ import RelayControl
 import RelayCrypto
 import RelayHTTP
 import RelayModel
-import RelayWire
 
 /// A device changes its agreement key, and all devices of its user's contacts are told.
 struct KeysLoad {
@@ -35,11 +33,10 @@ struct KeysLoad {
         for change in 1...changes {
             Talk.progress("changing keys: \(change) of \(changes)")
             let published = DeviceSecrets.generate(SystemEntropy()).agreementKey
-            var upload = Relay_V1_KeysUpload()
-            upload.agreementKey = Data(published)
-            upload.agreementSignature = Data(owner.secrets.sign(Signing.agreementMessage(agreementKey: published)))
+            let signature = owner.secrets.sign(Signing.agreementMessage(agreementKey: published))
             let due = NIODeadline.now().uptimeNanoseconds
-            _ = try await api.setKeys(upload, of: owner.account.device, token: owner.account.token)
+            _ = try await api.replaceAgreementKey(
+                of: owner.account.device, with: published, signature: signature, grace: Limits.keyGrace, token: owner.account.token)
             answered.record(microseconds(since: due, NIODeadline.now().uptimeNanoseconds))
             let tally = try await stage.wait { $0.keyChanges >= change * told }
             last.record(microseconds(since: due, tally.lastKeyChange))

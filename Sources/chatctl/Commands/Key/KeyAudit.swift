@@ -5,7 +5,7 @@ import RelayModel
 /// `chatctl key audit`
 struct KeyAuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "audit", abstract: "Check the signatures of all active devices' keys.",
+        commandName: "audit", abstract: "Check the signatures of all active devices' keys, and list what operators did about keys.",
         discussion: """
             relayd checks a signature when a device is enrolled: one that is wrong later shows that the store was changed behind its back. \
             Exit status 1 when there is one.
@@ -17,6 +17,8 @@ struct KeyAuditCommand: AsyncParsableCommand {
         /// At most ``kept`` of them.
         var wrong: [KeyRecord]
         var wrongCount: Int
+        /// What operators did about keys, the newest first.
+        var changes: [AuditRecord] = []
     }
 
     /// More wrong keys than this are only counted: a store where all are wrong must not fill the memory.
@@ -33,6 +35,7 @@ struct KeyAuditCommand: AsyncParsableCommand {
             report.checked += page.checked
             report.wrongCount += page.wrong.count
             report.wrong += page.wrong.prefix(Self.kept - report.wrong.count)
+            report.changes += page.changes ?? []
             after = page.next
             Talk.progress("\(Figures.number(report.checked, "device")) checked, \(Figures.count(report.wrongCount)) wrong")
         } while after != nil
@@ -46,10 +49,17 @@ extension Page {
     mutating func keyAudit(_ report: KeyAuditCommand.Report) {
         guard report.wrongCount > 0 else {
             line("\(Figures.number(report.checked, "device")) checked: every signature is right.", .good)
-            return
+            return keyChanges(report.changes)
         }
         line("\(Figures.number(report.checked, "device")) checked: \(Figures.number(report.wrongCount, "signature")) wrong.", .bad)
         blank()
         keys(report.wrong)
+        keyChanges(report.changes)
+    }
+
+    private mutating func keyChanges(_ changes: [AuditRecord]) {
+        guard !changes.isEmpty else { return }
+        blank()
+        audit(changes)
     }
 }

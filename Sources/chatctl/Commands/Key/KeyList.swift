@@ -17,11 +17,23 @@ struct KeyListCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("List at most so many, 1 to 500. Without it 500.", valueName: "count"))
     var limit: Int?
 
+    @Flag(help: "Only devices that run out of one-time prekeys: fewer than \(Limits.lowPrekeys) are left of those that they uploaded.")
+    var low = false
+
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let reply = try await global.control.call(KeyList(user: user, after: after, limit: limit))
+        let control = global.control
+        var reply = try await control.call(KeyList(user: user, after: after, limit: limit, low: low ? true : nil))
+        // Most devices have enough: a page may be empty before the end.
+        let wanted = limit ?? Limits.pageSizeCeiling
+        while low, reply.keys.count < wanted, let next = reply.next {
+            let page = try await control.call(KeyList(user: user, after: next, limit: wanted - reply.keys.count, low: true))
+            reply.keys += page.keys
+            reply.next = page.next
+        }
         guard !reply.keys.isEmpty || global.json else {
+            if low, after == nil { return Talk.say("No device runs out of one-time prekeys.") }
             Talk.say(after == nil ? "There are no devices, so there are no keys." : "There are no more.")
             return
         }

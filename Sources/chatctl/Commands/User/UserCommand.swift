@@ -7,6 +7,6 @@ struct UserCommand: AsyncParsableCommand {
         abstract: "People with an account on this relay.",
         subcommands: [
             UserAddCommand.self, UserListCommand.self, UserShowCommand.self, UserSuspendCommand.self, UserResumeCommand.self,
-            UserRemoveCommand.self, UserExportCommand.self,
+            UserRemoveCommand.self, UserExportCommand.self, UserEraseCommand.self,
         ])
 }
