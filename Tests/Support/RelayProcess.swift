@@ -94,11 +94,11 @@ package final class RelayProcess: Sendable {
     /// SIGTERM: as systemd does it. Gives the exit status.
     @discardableResult package func terminate() async -> ExitStatus? { await stop(SIGTERM) }
 
-    /// Waits until it ends by itself; gives how. One that does not is stopped after two minutes, which is then how it ended: a fault that never
+    /// Waits until it ends by itself; gives how. One that does not is stopped after five minutes, which is then how it ended: a fault that never
     /// struck fails its test instead of stopping all of them.
     package func ended() async -> ExitStatus? {
         let patience = Task {
-            try await Task.sleep(for: .seconds(120))
+            try await Task.sleep(for: .seconds(300))
             state.withLock { $0.running }?.send(SIGTERM)
         }
         defer { patience.cancel() }

@@ -29,7 +29,7 @@ final class ScenarioRun {
     var deleted: [String: HistoryEntry] = [:]
 
     /// No single step takes so long unless something is wrong.
-    static let patience = Duration.seconds(60)
+    static let patience = Duration.seconds(300)
 
     init(_ script: Script) throws {
         self.script = script

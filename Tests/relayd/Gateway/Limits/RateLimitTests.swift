@@ -62,8 +62,6 @@ private func answers(_ connection: RawConnection, _ numbers: ClosedRange<UInt64>
             $0.rates = rates
             $0.monotonicClock = clock
             $0.alerts = alerts
-            // However busy the machine is.
-            $0.requestHeadTimeout = .seconds(300)
         } _: { relay, _ in
             try await body(relay)
         }
