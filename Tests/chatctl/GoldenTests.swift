@@ -305,6 +305,25 @@ import Testing
         try check("client-contacts-outcome", ContactOutcome(name: "erin", reached: "conflict", contact: contacts[3])) { _ in }
     }
 
+    @Test func retention() throws {
+        let classes = [
+            RetentionClassRecord(name: "", users: nil, policy: .standard),
+            RetentionClassRecord(
+                name: "board", users: 3, policy: RetentionPolicy(deliveredDays: 1, undeliveredDays: nil, userBytes: nil, onceDelivered: true)),
+        ]
+        try check("retention-show", RetentionShow.Reply(classes: classes)) { $0.retention(classes) }
+        let plan = RetentionPlan.Reply(
+            at: Self.now, chats: 2,
+            rules: RetentionRule.allCases.enumerated().map { RetentionRuleRecord(rule: $1, messages: $0 * 1234, bytes: $0 * 567_890) })
+        try check("retention-plan", plan) { $0.retention(plan) }
+        var status = RetentionStatus.Reply(
+            progress: nil, finished: nil, failure: nil, lastPurge: nil, oldestMessage: nil, fileBytes: 4096, freeBytes: 0, givesBack: false)
+        try check("retention-never", status) { $0.retention(status) }
+        status.progress = RetentionStatus.Progress(phase: .deleting, startedAt: Self.now, messages: 12_345, bytes: 6_789_012, fraction: 0.51)
+        (status.lastPurge, status.oldestMessage, status.givesBack) = (Self.now, Self.now, true)
+        try check("retention-status", status) { $0.retention(status) }
+    }
+
     @Test func benchPairs() throws { try check("bench-pairs", BenchSamples.pairs) { BenchSamples.pairs.show(on: &$0) } }
     @Test func benchFanOut() throws { try check("bench-fanout", BenchSamples.fanOut) { BenchSamples.fanOut.show(on: &$0) } }
     @Test func benchOffline() throws { try check("bench-offline", BenchSamples.offline) { BenchSamples.offline.show(on: &$0) } }

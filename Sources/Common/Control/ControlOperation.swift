@@ -43,6 +43,14 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case blockAdd = "block/add"
     case blockRemove = "block/remove"
     case blockAudit = "block/audit"
+    case retentionShow = "retention/show"
+    case retentionSet = "retention/set"
+    case retentionAssign = "retention/assign"
+    case retentionPlan = "retention/plan"
+    case retentionPurge = "retention/purge"
+    case retentionStop = "retention/stop"
+    case retentionStatus = "retention/status"
+    case retentionVerify = "retention/verify"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -52,11 +60,13 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     package var access: ControlAccess {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
-            .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus:
+            .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
+            .retentionStatus, .retentionVerify:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
-            .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire:
+            .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
+            .retentionPurge, .retentionStop:
             .admin
         }
     }

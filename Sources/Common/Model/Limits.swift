@@ -128,6 +128,26 @@ package enum Limits {
     package static let resendAnswers = 256
     package static let resendWindow = Duration.seconds(3600)
 
+    // MARK: Retention
+
+    /// Messages that a purge deletes in one command at first; more or fewer afterwards, so that a step takes as long as the next one says. A send waits
+    /// for at most one step.
+    package static let purgeStepRows = 64
+    package static let purgeStepRowsCeiling = 2048
+    package static let purgeStep = Duration.milliseconds(5)
+    /// After a step the purge rests so many times as long as the step took: the writer has most of its time for messages.
+    package static let purgeRest = 4
+    package static let purgeRestCeiling = Duration.milliseconds(200)
+    /// Chats that a purge looks at together.
+    package static let purgePage = 200
+    /// Chats with something to purge that are kept in mind at once; the rest is the next round's.
+    package static let purgeChats = 200_000
+    /// Pages of the file that are given back in one step: each moves another page.
+    package static let releasePages = 64
+    /// Classes of users with a policy of their own, and the length of a class's name.
+    package static let retentionClasses = 100
+    package static let retentionClassCharacters = 32
+
     // MARK: Writer
 
     /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.

@@ -11,6 +11,20 @@ enum UnusedSpace {
     /// of what that needs, because a file grows while it is written.
     static let fileBytes: Int64 = 1 << 36
 
+    /// Whether a page says where others hang, instead of holding anything: in a file that can give free pages back
+    /// (<https://sqlite.org/fileformat2.html#pointer_map_or_ptrmap_pages>). It can look like a page of a tree.
+    /// - Parameter number: of the page, from 1.
+    static func isPointerMap(_ number: Int64, pageBytes: Int) -> Bool {
+        // One for as many pages as it has entries of five bytes; the page of the lock byte is never used, and the next one takes its part.
+        let span = Int64(pageBytes / 5 + 1)
+        let lockPage = (1 << 30) / Int64(pageBytes) + 1
+        func isPlace(_ number: Int64) -> Bool { number >= 2 && (number - 2) % span == 0 }
+        return isPlace(number) || (number == lockPage + 1 && isPlace(lockPage))
+    }
+
+    /// From the file's header: whether it has such pages.
+    static func hasPointerMaps(_ header: UnsafeRawBufferPointer) -> Bool { header.count >= 56 && header[52..<56].contains { $0 != 0 } }
+
     /// Clears the space between a page's pointers to its rows and the first of them. Leaves alone whatever does not look like a page of a tree in every way.
     ///
     /// - Parameter isFirst: of the file, which has its header in front.

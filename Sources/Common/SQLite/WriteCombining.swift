@@ -49,6 +49,8 @@ enum WriteCombining {
         private let isDatabase: Bool
         /// The end of the file, as far as it is known here.
         private var end: Int64
+        /// Nil until the file's first page was seen.
+        private var hasPointerMaps: Bool?
 
         /// - Parameter end: of the file, when it was opened.
         init(isDatabase: Bool, end: Int64) {
@@ -68,11 +70,27 @@ enum WriteCombining {
             if count == 0 { start = offset }
             (bytes + count).copyMemory(from: data, byteCount: amount)
             // The copy: SQLite's own page is not ours to change.
-            if isDatabase, end <= UnusedSpace.fileBytes, offset % Int64(amount) == 0 {
-                UnusedSpace.clear(UnsafeMutableRawBufferPointer(start: bytes + count, count: amount), isFirst: offset == 0)
-            }
+            if isDatabase { clear(UnsafeMutableRawBufferPointer(start: bytes + count, count: amount), at: offset, of: file) }
             count += amount
             return SQLITE_OK
+        }
+
+        private func clear(_ page: UnsafeMutableRawBufferPointer, at offset: Int64, of file: File) {
+            if offset == 0 { hasPointerMaps = UnusedSpace.hasPointerMaps(UnsafeRawBufferPointer(page)) }
+            guard end <= UnusedSpace.fileBytes, offset % Int64(page.count) == 0 else { return }
+            if UnusedSpace.isPointerMap(offset / Int64(page.count) + 1, pageBytes: page.count), mayHavePointerMaps(file) { return }
+            UnusedSpace.clear(page, isFirst: offset == 0)
+        }
+
+        /// A file whose header cannot be read may.
+        private func mayHavePointerMaps(_ file: File) -> Bool {
+            if let hasPointerMaps { return hasPointerMaps }
+            let found = withUnsafeTemporaryAllocation(byteCount: 100, alignment: 8) { header in
+                guard file.pointee.pMethods.pointee.xRead(file, header.baseAddress, 100, 0) == SQLITE_OK else { return true }
+                return UnusedSpace.hasPointerMaps(UnsafeRawBufferPointer(header))
+            }
+            hasPointerMaps = found
+            return found
         }
 
         /// A failure stays: nothing that was written behind it would mean anything.

@@ -25,6 +25,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
         KeyCommand.self,
         ContactCommand.self,
         BlockCommand.self,
+        RetentionCommand.self,
         AuditCommand.self,
         StatusCommand.self,
     ]

@@ -10,6 +10,7 @@ import RelayControl
 import RelayDirectory
 import RelayMessageSending
 import RelayModel
+import RelayRetention
 import RelayStorage
 import Synchronization
 
@@ -41,14 +42,15 @@ package struct ControlServer: Sendable {
 
     /// - Parameter onListening: called once when operators can connect.
     package init(
-        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, clock: any WallClock,
+        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, retention: Retention, clock: any WallClock,
         group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable () async -> Void = {}
     ) {
         self.settings = settings
         self.group = group
         self.logger = logger
         self.onListening = onListening
-        operations = Operations(store: store, directory: directory, sending: sending, settings: settings, clock: clock, logger: logger)
+        operations = Operations(
+            store: store, directory: directory, sending: sending, retention: retention, settings: settings, clock: clock, logger: logger)
     }
 
     /// Serves until the service group shuts down. Throws ``SocketFileError`` when the socket cannot be made.

@@ -6,6 +6,7 @@ import RelayControl
 import RelayDirectory
 import RelayMessageSending
 import RelayModel
+import RelayRetention
 import RelayStorage
 
 /// Serves every operation of the operator protocol. Any thread.
@@ -13,6 +14,7 @@ struct Operations: Sendable {
     let store: Store
     let directory: Directory
     let sending: MessageSending
+    let retention: Retention
     let settings: ControlServerSettings
     let clock: any WallClock
     let logger: Logger
@@ -128,6 +130,14 @@ struct Operations: Sendable {
         case .blockAdd: try await blockAdd(body, peer)
         case .blockRemove: try await blockRemove(body, peer)
         case .blockAudit: try await blockAudit(body)
+        case .retentionShow: try await retentionShow(body)
+        case .retentionSet: try await retentionSet(body, peer)
+        case .retentionAssign: try await retentionAssign(body, peer)
+        case .retentionPlan: try await retentionPlan(body)
+        case .retentionPurge: try await retentionPurge(body, peer)
+        case .retentionStop: try await retentionStop(body, peer)
+        case .retentionStatus: try await retentionStatus(body)
+        case .retentionVerify: try await retentionVerify(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)

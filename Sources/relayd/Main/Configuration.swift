@@ -21,6 +21,7 @@ struct Configuration: Sendable, Equatable {
     var tokenMinutes = Int(Limits.tokenLifetime.components.seconds / 60)
     var contacts = ContactPolicy()
     var erasureGrace = Grace(Limits.erasureGrace)
+    var purgeHours = 6
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto

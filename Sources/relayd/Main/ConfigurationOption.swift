@@ -104,6 +104,12 @@ struct ConfigurationOption: Sendable {
                 return true
             }),
         .number(
+            "retention", "purge_hours", \.purgeHours, 0...168,
+            [
+                "Every so many hours relayd deletes what its policies do not keep; chatctl retention shows and changes those.",
+                "0: only when chatctl retention purge is called.",
+            ]),
+        .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
         .number("limits", "devices_per_user", \.devicesPerUser, 1...Limits.devicesPerUserCeiling, ["Devices a user may have at the same time."]),

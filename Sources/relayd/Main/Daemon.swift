@@ -10,6 +10,7 @@ import RelayGateway
 import RelayHostAssigner
 import RelayMessageSending
 import RelayModel
+import RelayRetention
 import RelayStorage
 import ServiceLifecycle
 import UnixSignals
@@ -68,13 +69,16 @@ struct Daemon {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return 1
         }
+        let retention = Retention(
+            writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: configuration.pushMembers)
         let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
             settings: ControlServerSettings(
                 socket: configuration.controlSocket,
                 access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
                 listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
-            store: store, directory: directory, sending: sending, clock: clock, group: group, logger: Logger(label: "control"),
+            store: store, directory: directory, sending: sending, retention: retention, clock: clock, group: group,
+            logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
             settings: gatewaySettings(descriptors: descriptors, alerts), directory: directory, sending: sending,
@@ -97,6 +101,9 @@ struct Daemon {
                     service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: Erasures(directory: directory)),
                 .init(service: reloader),
+                .init(
+                    service: PurgeSchedule(retention: retention, every: .seconds(configuration.purgeHours * 3600), logger: Logger(label: "retention"))
+                ),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
         services.maximumGracefulShutdownDuration = Self.stopPatience
         do {

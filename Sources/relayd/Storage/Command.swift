@@ -42,8 +42,14 @@ package enum Command: Codable, Sendable {
     /// A new group's identifier is the command's stamp.
     case changeGroup(ChangeGroup)
     case delete(Delete)
-    /// Deletes up to `limit` of the oldest messages of a chat, none above `upTo`, and leaves a gap marker in their place.
-    case expire(ChatID, upTo: UInt64, limit: Int)
+    /// Deletes the messages of each chat up to a place, and leaves a gap marker there. Whoever asks bounds how many they are.
+    case purge([ChatPosition])
+    case setRetention(SetRetention)
+    /// The class of users that a user belongs to; nil: none.
+    case assignRetention(UserID, String?)
+    case recordPurge(PurgeRecord)
+    /// Gives free pages of the file back; no table changes.
+    case releaseSpace(pages: Int)
     /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
     case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)

@@ -77,17 +77,11 @@ extension SQLiteEngine {
 
     // MARK: Expiry
 
-    func expire(_ id: ChatID, upTo seq: UInt64, limit: Int) throws -> Outcome {
-        let chat = try chat(id)
-        let rows = try expireMessages(of: chat, upTo: seq, limit: limit)
-        return .removed(rows: rows, remaining: rows == limit, nil)
-    }
-
     /// Deletes the oldest messages and remembers where they ended.
     /// - Returns: how many messages went.
-    func expireMessages(of chat: ChatState, upTo seq: UInt64, limit: Int) throws -> Int {
+    func expireMessages(of chat: ChatID, upTo seq: UInt64, limit: Int) throws -> Int {
         let find = statements.findExpired
-        find.bind(1, chat.id.rawValue)
+        find.bind(1, chat.rawValue)
         find.bind(2, min(seq, UInt64(Int64.max)))
         find.bind(3, limit)
         guard try find.step(), !find.isNull(0) else {
@@ -98,12 +92,12 @@ extension SQLiteEngine {
         find.reset()
         for statement in [statements.expireMessages, statements.expireKeys, statements.expireHidden] {
             try statement.run {
-                $0.bind(1, chat.id.rawValue)
+                $0.bind(1, chat.rawValue)
                 $0.bind(2, last)
             }
         }
         try statements.writeFloor.run {
-            $0.bind(1, chat.id.rawValue)
+            $0.bind(1, chat.rawValue)
             $0.bind(2, last)
             $0.bind(3, message)
         }

@@ -167,7 +167,7 @@ extension SQLiteEngine {
             guard let chat = try first(statements.findDeserted, of: user.id) else { return nil }
             try erasureStatements.deleteHiddenOfChat.run { $0.bind(1, chat.rawValue) }
             try note(database.changes, of: .hidden, user.id)
-            return try removed(try expireMessages(of: try self.chat(chat), upTo: .max, limit: limit), .messages)
+            return try removed(try expireMessages(of: chat, upTo: .max, limit: limit), .messages)
         case .desertedChats:
             guard let chat = try first(erasureStatements.findDesertedChat, of: user.id) else { return nil }
             return try removed(try deleteChat(chat, of: user.id), .chats)

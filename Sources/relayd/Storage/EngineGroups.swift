@@ -202,7 +202,7 @@ extension SQLiteEngine {
             return .removed(rows: 1, remaining: true, publication)
         }
         if let chat = try first(statements.findDeserted, of: id) {
-            return .removed(rows: try expireMessages(of: try self.chat(chat), upTo: .max, limit: limit), remaining: true, nil)
+            return .removed(rows: try expireMessages(of: chat, upTo: .max, limit: limit), remaining: true, nil)
         }
         try statements.finishUser.run { $0.bind(1, id.rawValue) }
         return .removed(rows: 0, remaining: false, nil)

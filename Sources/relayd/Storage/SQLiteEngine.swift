@@ -96,7 +96,11 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .send(let command): return try send(command, stamp)
             case .changeGroup(let command): return try changeGroup(command, stamp)
             case .delete(let command): return try delete(command, stamp)
-            case .expire(let chat, let seq, let limit): return try expire(chat, upTo: seq, limit: limit)
+            case .purge(let ends): return try purge(ends)
+            case .setRetention(let command): return try setRetention(command)
+            case .assignRetention(let user, let name): return try assignRetention(user, name)
+            case .recordPurge(let record): return try recordPurge(record, stamp)
+            case .releaseSpace(let pages): return try releaseSpace(pages: pages)
             case .acknowledge(let entries): return try acknowledge(entries, stamp)
             case .read(let user, let chat, let chatSeq): return try read(user, chat, upTo: chatSeq, stamp)
             case .auditOnly: return .done

@@ -15,13 +15,15 @@ import RelaySQLite
 /// | key_progress | device                | Directory      | devices               | `revokeDevice`, `removeUser`       |
 /// | chats        | chat                  | MessageSending | pairs, groups         | retention, erasure                 |
 /// | members      | chat, user, joined    | MessageSending | chats × members       | retention, erasure                 |
-/// | messages     | message; chat, sequence | MessageSending | messages              | `expire`, `clearUser`; `delete` leaves the row without its content |
+/// | messages     | message; chat, sequence | MessageSending | messages              | `purge`, `clearUser`; `delete` leaves the row without its content |
 /// | message_keys | chat, sequence, user  | MessageSending | messages of groups of more than 32 | with its message      |
 /// | hidden       | user, chat, sequence  | MessageSending | deletions "for me"    | with its message                   |
 /// | receipts     | chat, user            | MessageSending | chats                 | retention, erasure                 |
 /// | audit        | stamp                 | ControlServer  | operators' changes    | retention                          |
 /// | erasures     | user                  | Directory      | users to be erased    | `cancelErasure`, `finishErasure`   |
 /// | erased_rows  | user, part            | Directory      | 15 an erasure         | `finishErasure`                    |
+/// | retention_policies | class           | Retention      | classes of users      | `setRetention`                     |
+/// | purges       | stamp                 | Retention      | runs, some a day      | nobody: the proof of purge         |
 /// | meta         | key                   | Storage        | —                     | —                                  |
 ///
 /// An erasure takes more than `removeUser`: it deletes the user's rows in devices, hidden and receipts, their contacts' rows about them, their stays
@@ -113,6 +115,7 @@ enum Schema {
         contacts,
         keys,
         erasure,
+        retention,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.
@@ -122,6 +125,7 @@ enum Schema {
         "chats": "chat_id", "members": "chat_id, user_id, joined_seq", "messages": "chat_id, seq", "message_keys": "chat_id, seq, first_user_id",
         "hidden": "user_id, chat_id, seq", "receipts": "chat_id, user_id", "audit": "stamp",
         "erasures": "user_id", "erased_rows": "user_id, part",
+        "retention_policies": "class", "purges": "stamp",
     ]
 }
 

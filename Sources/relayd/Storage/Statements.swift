@@ -114,7 +114,10 @@ struct Statements {
         revokeDevice = try database.prepare("UPDATE devices SET revoked = 1, name = '' WHERE device_id = ?")
         deleteProgress = try database.prepare("DELETE FROM progress WHERE device_id = ?")
         clearUser = try database.prepare(
-            "UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL, suspended = 0, suspended_reason = NULL WHERE user_id = ?")
+            """
+            UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL, suspended = 0, suspended_reason = NULL,
+                retention_class = NULL WHERE user_id = ?
+            """)
         // Suspended is suspended since the first time.
         suspendUser = try database.prepare(
             "UPDATE users SET suspended = CASE suspended WHEN 0 THEN ?2 ELSE suspended END, suspended_reason = ?3 WHERE user_id = ?1")

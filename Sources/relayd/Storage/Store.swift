@@ -50,6 +50,7 @@ package final class Store: Sendable {
         do {
             let database = try Database(path: path, access: .readWriteCreate, combiningWrites: true)
             try Store.check(database, path)
+            try Store.prepare(database)
             try Store.migrate(database, path)
             // The pages that every batch touches stay in memory; what is deleted is overwritten.
             try database.execute("PRAGMA cache_size = -\(Limits.writerCacheBytes / 1024)")
@@ -95,6 +96,13 @@ package final class Store: Sendable {
         guard size(path) <= checkedWholeBytes else { return }
         let verdict = try database.text("PRAGMA quick_check(1)") ?? "no answer"
         guard verdict == "ok" else { throw StoreError.damaged(path: path, verdict) }
+    }
+
+    /// A new file can give free pages back while it is in use. Only an empty one can still be made so.
+    private static func prepare(_ database: Database) throws {
+        guard try database.integer("SELECT count(*) FROM sqlite_schema") == 0 else { return }
+        try database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        try database.execute("VACUUM")
     }
 
     static func migrate(_ database: Database, _ path: String = "") throws {

@@ -8,6 +8,7 @@ import RelayCrypto
 import RelayDirectory
 import RelayMessageSending
 import RelayModel
+import RelayRetention
 import RelayStorage
 import RelayTestSupport
 import Testing
@@ -32,7 +33,10 @@ import Testing
             settings: ControlServerSettings(
                 socket: directory.file("c.sock"), access: AccessPolicy(adminGroup: adminGroup, viewGroup: viewGroup), startedAt: clock.now(),
                 listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example"),
-            store: store, directory: users, sending: sending, clock: clock, group: group,
+            store: store, directory: users, sending: sending,
+            retention: Retention(
+                writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
+            clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listens.finish() })
         let task = Task { try await server.run() }
@@ -279,7 +283,10 @@ import Testing
         let server = ControlServer(
             settings: ControlServerSettings(
                 socket: socket, access: AccessPolicy(adminGroup: "a", viewGroup: "b"), startedAt: clock.now(), listening: [], publicURL: "http://x"),
-            store: store, directory: users, sending: sending, clock: clock, group: group,
+            store: store, directory: users, sending: sending,
+            retention: Retention(
+                writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
+            clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         await #expect(throws: error) { try await server.run() }
         await store.close()

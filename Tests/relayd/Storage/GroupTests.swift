@@ -303,11 +303,9 @@ import Testing
         let club = try await Club(2, members: 2)
         let (a, b) = (club.users[0], club.users[1])
         for _ in 1...9 { _ = try await club.send(a, to: [a, b]) }
-        guard case .removed(4, remaining: true, nil) = try await club.world.perform(.expire(club.group, upTo: 6, limit: 4)) else {
-            throw World.Failure()
-        }
-        guard case .removed(2, remaining: false, nil) = try await club.world.perform(.expire(club.group, upTo: 6, limit: 4)) else {
-            throw World.Failure()
+        for (seq, rows) in [(UInt64(4), 4), (6, 2), (6, 0)] {
+            guard case .removed(rows, remaining: false, nil) = try await club.world.perform(.purge([ChatPosition(chat: club.group, seq: seq)]))
+            else { throw World.Failure() }
         }
         let seen = try await club.mailbox(b).envelopes
         #expect(seen.map(\.chatSeq) == [6, 7, 8, 9, 10])
