@@ -142,8 +142,8 @@ package enum Limits {
     package static let purgePage = 200
     /// Chats with something to purge that are kept in mind at once; the rest is the next round's.
     package static let purgeChats = 200_000
-    /// Pages of the file that are given back in one step: each moves another page.
-    package static let releasePages = 64
+    /// Pages of the file that are given back, each of which moves another one, in the time of a row that is deleted.
+    package static let releasePages = 8
     /// Classes of users with a policy of their own, and the length of a class's name.
     package static let retentionClasses = 100
     package static let retentionClassCharacters = 32

@@ -264,7 +264,7 @@ package actor Retention {
                 try await self.wait(pause)
             }
         }
-        let released = try await releaseSpace(&pace)
+        let released = try await releaseSpace()
         // Where others read all the time, the log is overwritten later: with the next checkpoint.
         if extent.messages > 0 { _ = await writer.emptyLog() }
         try await prove(extent, policies)
@@ -296,15 +296,18 @@ package actor Retention {
     }
 
     /// Gives the pages back that are free, when the file can do that.
-    private func releaseSpace(_ pace: inout PurgePace) async throws(RetentionError) -> Int {
+    private func releaseSpace() async throws(RetentionError) -> Int {
         let space = try await look { try $0.space() }
         guard space.canRelease, space.free > 0 else { return 0 }
         note { $0.phase = .releasing }
         var pages = 0
+        var pace = PurgePace()
         while true {
             try checkTold()
             let began = monotonic.nanoseconds()
-            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: Limits.releasePages)) else { return 0 }
+            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: pace.rows * Limits.releasePages)) else {
+                return 0
+            }
             pages += count
             guard remaining else { return pages * space.pageBytes }
             try await wait(pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
