@@ -64,8 +64,12 @@ import Testing
                 #expect(failure.status == 408 && failure.error.code == "timeout")
                 #expect(await connection.endsNow())
             }
-            let info: Relay_V1_Info = try await relay.call(.GET, "/v1/info")
-            #expect(info.version == "test")
+            // On a busy machine even a whole head may come too late, now and then.
+            var info: Relay_V1_Info?
+            while info == nil {
+                do { info = try await relay.call(.GET, "/v1/info") } catch let failure as RunningGateway.Failure where failure.status == 408 {}
+            }
+            #expect(info?.version == "test")
         }
     }
 
