@@ -56,10 +56,13 @@ package struct ExportedUser: Codable, Sendable, Equatable {
     package var noLimits: Bool
     /// When the user is to be erased.
     package var eraseAt: Timestamp?
+    /// Absent for most.
+    package var retentionClass: String?
     package init(
         id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, suspendedAt: Timestamp?, suspendedReason: String?,
-        noLimits: Bool, eraseAt: Timestamp? = nil
+        noLimits: Bool, eraseAt: Timestamp? = nil, retentionClass: String? = nil
     ) {
+        self.retentionClass = retentionClass
         self.eraseAt = eraseAt
         self.id = id
         self.name = name

@@ -92,7 +92,7 @@ extension ErasureReport {
         case .devices: "all, with names and public keys: what others have not yet fetched from the user can no longer be checked"
         case .prekeys, .oneTimePrekeys, .keyProgress, .progress: "all"
         case .contacts: "from both sides; the others hear that the contact has ended"
-        case .chats: "those that nobody else is or was in go; a direct chat that the other one has names the user's number until retention"
+        case .chats: "those that nobody else is or was in go; a direct chat that the other one has names the user's number for ever"
         case .members: "the user leaves the groups, and their stays go; in direct chats the other one's chat is with the bare number"
         case .messages:
             "those that only the user could read go; what others can read is theirs, with the bare numbers of the sender and of who joined or left"

@@ -93,7 +93,7 @@ extension ExportedUser {
         self.init(
             id: row.id, name: row.name.text, displayName: row.displayName, avatar: row.avatar, createdAt: row.createdAt,
             suspendedAt: row.suspension?.since, suspendedReason: row.suspension?.reason, noLimits: row.noLimits,
-            eraseAt: row.eraseAt)
+            eraseAt: row.eraseAt, retentionClass: row.retentionClass)
     }
 }
 

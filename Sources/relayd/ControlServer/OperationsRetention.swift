@@ -15,7 +15,7 @@ extension Operations {
         try await answer(RetentionSet.self, body) { request in
             let name = try Self.className(request.className)
             if let policy = request.policy { try Self.check(policy) }
-            let actor = Actor(uid: caller.uid, operation: "retention/set", subject: name ?? "", reason: try checkedReason(request.reason))
+            let actor = try actor(caller, .retentionSet, name ?? "", request.reason)
             try await retaining(name ?? "") { () throws(RetentionError) in try await retention.set(request.policy, of: name ?? "", actor: actor) }
             note(.retentionSet, caller)
             return try await policies()
@@ -41,7 +41,7 @@ extension Operations {
 
     func retentionPurge(_ body: ByteBuffer, _ caller: PeerCredentials) async throws(ControlError) -> [UInt8] {
         try await answer(RetentionPurge.self, body) { request in
-            let actor = Actor(uid: caller.uid, operation: "retention/purge", subject: "", reason: try checkedReason(request.reason))
+            let actor = try actor(caller, .retentionPurge, "", request.reason)
             let run = try await retaining { () throws(RetentionError) in try await retention.begin() }
             try await directory.audit(actor)
             note(.retentionPurge, caller)
@@ -101,13 +101,6 @@ extension Operations {
 
     private func retaining<Result>(_ name: String = "", _ body: () async throws(RetentionError) -> Result) async throws(ControlError) -> Result {
         do throws(RetentionError) { return try await body() } catch { throw ControlError(error, name) }
-    }
-
-    private func checkedReason(_ reason: String?) throws(ControlError) -> String? {
-        if let reason, reason.count > Limits.reasonCharacters {
-            throw ControlError(.badRequest, "the reason has \(reason.count) characters; the audit log takes \(Limits.reasonCharacters)")
-        }
-        return reason
     }
 
     /// Lowercase letters, digits and hyphens, as names in configuration files are.

@@ -90,6 +90,8 @@ package struct UserRow: Sendable {
     package var noLimits: Bool
     /// The user is out, and is erased then.
     package var eraseAt: Timestamp?
+    /// Of whose policy the user's messages are; nil: that of all others.
+    package var retentionClass: String?
     package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
 }
 

@@ -13,13 +13,13 @@ import RelaySQLite
 /// | prekeys      | device, kind, id      | Directory      | devices; 16 former ones of a kind | `revokeDevice`, `removeUser`; `setKeys` those whose grace is over |
 /// | one_time_prekeys | device, id        | Directory      | devices, 100 each     | `takePrekeys` hands each out once; `revokeDevice`, `removeUser` |
 /// | key_progress | device                | Directory      | devices               | `revokeDevice`, `removeUser`       |
-/// | chats        | chat                  | MessageSending | pairs, groups         | retention, erasure                 |
-/// | members      | chat, user, joined    | MessageSending | chats × members       | retention, erasure                 |
+/// | chats        | chat                  | MessageSending | pairs, groups         | an erasure; not a purge: it leaves the chat |
+/// | members      | chat, user, joined    | MessageSending | chats × members       | an erasure; not a purge: it leaves the chat |
 /// | messages     | message; chat, sequence | MessageSending | messages              | `purge`, `clearUser`; `delete` leaves the row without its content |
 /// | message_keys | chat, sequence, user  | MessageSending | messages of groups of more than 32 | with its message      |
 /// | hidden       | user, chat, sequence  | MessageSending | deletions "for me"    | with its message                   |
-/// | receipts     | chat, user            | MessageSending | chats                 | retention, erasure                 |
-/// | audit        | stamp                 | ControlServer  | operators' changes    | retention                          |
+/// | receipts     | chat, user            | MessageSending | chats                 | an erasure; not a purge: it leaves the chat |
+/// | audit        | stamp                 | ControlServer  | operators' changes    | nobody: an erasure takes names out |
 /// | erasures     | user                  | Directory      | users to be erased    | `cancelErasure`, `finishErasure`   |
 /// | erased_rows  | user, part            | Directory      | 15 an erasure         | `finishErasure`                    |
 /// | retention_policies | class           | Retention      | classes of users      | `setRetention`                     |

@@ -149,6 +149,9 @@ private final class World {
         try await world.set(.forever, "archive")
         try await world.retention.assign(world.users[1], to: "archive", actor: Actor(uid: 0, operation: "retention/assign", subject: "bob"))
         #expect(try await world.retention.classes() == ["archive": 1])
+        let bob = world.users[1]
+        let row = try await world.store.readers.read { try $0.user(bob) }
+        #expect(row?.retentionClass == "archive")
         for _ in 0..<10 { try await world.send(String(repeating: "x", count: 8 * 1024)) }
         try await world.acknowledge()
         #expect(try await world.retention.purge().extent.messages == 0)
