@@ -40,6 +40,8 @@ let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", packa
 let unixSignals = Target.Dependency.product(name: "UnixSignals", package: "swift-service-lifecycle")
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let toml = Target.Dependency.product(name: "TOMLKit", package: "TOMLKit")
+let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -65,6 +67,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser.git", exact: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log.git", exact: "1.16.2"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", exact: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess.git", exact: "1.0.2", traits: []),
+        .package(url: "https://github.com/apple/swift-system.git", exact: "1.8.1"),
         .package(url: "https://github.com/LebJe/TOMLKit.git", exact: "0.6.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift.git", exact: "0.2.0"),
     ],
@@ -99,6 +103,10 @@ let package = Package(
         module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
         module("RelayRetention", "relayd/Retention", ["RelayModel", "RelayCrypto", "RelayStorage"]),
 
+        module(
+            "RelayTelemetry", "relayd/Telemetry",
+            ["RelayModel", "RelayHTTP", "RelayStorage", nioCore, nioHTTP1, logging, subprocess, systemPackage]),
+
         // Floor 5
         module(
             "RelayMessageSending", "relayd/MessageSending",
@@ -115,7 +123,8 @@ let package = Package(
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayControl", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayTelemetry",
+                "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
@@ -129,7 +138,8 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayTelemetry",
+                "RelayMessageSending",
                 "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
@@ -146,6 +156,9 @@ let package = Package(
         tests(
             "RelayRetentionTests", "relayd/Retention",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
+        tests(
+            "RelayTelemetryTests", "relayd/Telemetry",
+            ["RelayModel", "RelayHTTP", "RelayStorage", "RelayTelemetry", "RelayTestSupport", nioCore, nioPosix, logging]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
@@ -160,11 +173,14 @@ let package = Package(
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayTelemetry",
+                "RelayMessageSending",
                 "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),
-        tests("RelaydTests", "relayd/Main", ["relayd", "RelayGateway", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
+        tests(
+            "RelaydTests", "relayd/Main",
+            ["relayd", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl", "RelayTelemetry", "RelayTestSupport", logging]),
         tests(
             "ChatctlTests", "chatctl",
             [

@@ -29,10 +29,11 @@ package final class RelayProcess: Sendable {
     ///   - recording: write every applied command to a file.
     ///   - environment: goes on top of the tests' own.
     ///   - onBlock: `leave` or `stay-hidden`.
+    ///   - sections: more of the configuration file.
     package init(
         limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
-        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true
+        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = ""
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
@@ -62,6 +63,8 @@ package final class RelayProcess: Sendable {
             [log]
             level = "\(logLevel)"
             destination = "stderr"
+
+            \(sections)
             """
         try configuration.write(toFile: directory.file("relayd.toml"), atomically: false, encoding: .utf8)
     }

@@ -305,6 +305,37 @@ import Testing
         try check("client-contacts-outcome", ContactOutcome(name: "erin", reached: "conflict", contact: contacts[3])) { _ in }
     }
 
+    @Test func alerts() throws {
+        func record(_ id: Int, _ kind: AlertKind, figure: Int? = nil, unit: AlertUnit? = nil, over: Bool = false, known: Bool = false) -> AlertRecord
+        {
+            AlertRecord(
+                alert: id, kind: kind.rawValue, severity: kind.rule.severity, firstAt: Self.now, lastAt: Self.now, overAt: over ? Self.now : nil,
+                acknowledgedAt: known ? Self.now : nil, count: 1234, figure: figure, unit: unit, text: kind.rule.about, advice: kind.rule.advice)
+        }
+        let alerts = [
+            record(12, .diskNearlyFull, figure: 1, unit: .percent), record(11, .highSendRate, known: true),
+            record(10, .undeliveredStore, figure: 5 << 30, unit: .bytes, over: true),
+            record(9, .hostTooLarge, figure: 14, unit: .days, over: true, known: true),
+        ]
+        try check("alert-list", AlertList.Reply(alerts: alerts)) { $0.alerts(alerts) }
+        let show = AlertShow.Reply(alert: alerts[1], user: "alice", device: DeviceID(7))
+        try check("alert-show", show) { $0.alert(show) }
+        let over = AlertShow.Reply(alert: alerts[3], user: nil, device: nil)
+        try check("alert-show-over", over) { $0.alert(over) }
+        let kinds = AlertKinds.Reply(
+            kinds: [
+                AlertKindRecord(
+                    kind: "one", severity: .info, raise: 1, clear: nil, unit: .events, seconds: 86_400, text: "it happened", advice: "look"),
+                AlertKindRecord(
+                    kind: "some", severity: .warning, raise: 10, clear: nil, unit: .events, seconds: 3600, text: "it goes on", advice: "look"),
+                AlertKindRecord(
+                    kind: "low", severity: .critical, raise: 2, clear: 4, unit: .percent, seconds: 30, text: "little is left", advice: "look"),
+                AlertKindRecord(
+                    kind: "slow", severity: .info, raise: 1000, clear: 250, unit: .milliseconds, seconds: 0, text: "it is slow", advice: "look"),
+            ], target: nil, severity: .warning)
+        try check("alert-kinds", kinds) { $0.alertKinds(kinds) }
+    }
+
     @Test func retention() throws {
         let classes = [
             RetentionClassRecord(name: "", users: nil, policy: .standard),

@@ -51,6 +51,11 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case retentionStop = "retention/stop"
     case retentionStatus = "retention/status"
     case retentionVerify = "retention/verify"
+    case alertList = "alert/list"
+    case alertShow = "alert/show"
+    case alertAcknowledge = "alert/acknowledge"
+    case alertTest = "alert/test"
+    case alertKinds = "alert/kinds"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -61,12 +66,12 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
-            .retentionStatus, .retentionVerify:
+            .retentionStatus, .retentionVerify, .alertList, .alertShow, .alertKinds:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop:
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest:
             .admin
         }
     }

@@ -144,6 +144,10 @@ package enum Limits {
     package static let purgeChats = 200_000
     /// Pages of the file that are given back, each of which moves another one, in the time of a row that is deleted.
     package static let releasePages = 8
+    /// Of the file's pages one in so many may be free: the next messages take those, which is cheaper than a file that shrinks and grows again. What is
+    /// more is given back while the purge runs, not after it: SQLite searches its whole list of free pages for each that it gives back (1.2 ms each with
+    /// 380,000 of them).
+    package static let freePagesKept = 20
     /// Classes of users with a policy of their own, and the length of a class's name.
     package static let retentionClasses = 100
     package static let retentionClassCharacters = 32
@@ -303,10 +307,42 @@ package enum Limits {
     /// Users, and addresses, whose buckets are kept; each takes about 200 bytes. Those that are full are forgotten first, then any: an
     /// attacker with more addresses than this is not held by counting addresses.
     package static let meters = 65_536
-    /// Alerts that are kept for the operator, newest last.
-    package static let alertsKept = 256
-    /// A flood of alerts is one line of the log in this time.
-    package static let alertLogInterval = Duration.seconds(60)
+
+    // MARK: Alerts
+
+    /// Alerts that are kept, those that are over included: more than anybody reads, 100 KB.
+    package static let alertsKept = 1000
+    /// How long one that is over is kept: a quarter, as long as somebody asks what happened.
+    package static let alertLifetime = Duration.seconds(90 * 24 * 3600)
+    /// Subjects of one kind that have alerts of their own at the same time; what is about more of them becomes one alert about nobody, so that many
+    /// who misbehave do not hide everything else.
+    package static let alertSubjects = 50
+    /// Subjects of which events are counted that are no alert yet. When they are more, the oldest count is forgotten.
+    package static let alertCounts = 10_000
+    /// What happened between two looks at it, a second apart; subjects beyond are counted as one without a name.
+    package static let alertEvents = 1000
+    /// How often what happened is looked at, and how often the figures that are watched are.
+    package static let alertPause = Duration.seconds(1)
+    package static let alertReadings = Duration.seconds(10)
+    /// How often an alert that goes on is written down again with its count. Its beginning and its end are at once.
+    package static let alertRecording = Duration.seconds(60)
+    /// Notices that wait to be handed over; the oldest go first.
+    package static let alertNotices = 64
+    /// A kind is handed over at most this often; what comes meanwhile waits, and only the newest of it goes.
+    package static let alertNoticePause = Duration.seconds(60)
+    /// Attempts to hand one over, the second after this wait, each later one after four times as long: ten minutes in all.
+    package static let alertAttempts = 5
+    package static let alertRetry = Duration.seconds(2)
+    /// How long the operator's command, or their server, may take over a notice.
+    package static let alertPatience = Duration.seconds(30)
+    /// The same when the relay is ending: it must not hang.
+    package static let alertLastPatience = Duration.seconds(5)
+    /// Days of which it is known how busy they were: two months show a trend.
+    package static let loadDaysKept = 60
+    /// How often what waits for devices is counted: each time every chat is looked at, 30 µs each.
+    package static let undeliveredPause = Duration.seconds(3600)
+    /// Messages of one chat that are counted as waiting.
+    package static let undeliveredScan = 10_000
 
     // MARK: Operators
 

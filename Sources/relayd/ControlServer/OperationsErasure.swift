@@ -90,7 +90,7 @@ extension ErasureReport {
         case .users: "name and profile go; the bare number stays, so that it is never somebody else's"
         case .invites: "all"
         case .devices: "all, with names and public keys: what others have not yet fetched from the user can no longer be checked"
-        case .prekeys, .oneTimePrekeys, .keyProgress, .progress: "all"
+        case .prekeys, .oneTimePrekeys, .keyProgress, .progress, .alerts: "all"
         case .contacts: "from both sides; the others hear that the contact has ended"
         case .chats: "those that nobody else is or was in go; a direct chat that the other one has names the user's number for ever"
         case .members: "the user leaves the groups, and their stays go; in direct chats the other one's chat is with the bare number"

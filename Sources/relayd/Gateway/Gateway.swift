@@ -29,7 +29,7 @@ package final class Gateway: Service {
             settings: settings, directory: directory, sending: sending,
             open: OpenConnections(httpLimit: settings.httpConnections, logger: logger),
             limits: GatewayLimits(
-                settings.rates, clock: settings.monotonicClock, wallClock: settings.clock, directory: directory, alerts: settings.alerts),
+                settings.rates, clock: settings.monotonicClock, directory: directory, alerts: settings.alerts),
             loops: Array(group.makeIterator()))
         self.assigner = assigner
         self.group = group

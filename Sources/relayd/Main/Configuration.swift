@@ -2,6 +2,7 @@ import Logging
 import RelayControl
 import RelayGateway
 import RelayModel
+import RelayTelemetry
 
 /// What an operator can decide. The initial values are the defaults; ``ConfigurationOption/all`` gives every one its key.
 struct Configuration: Sendable, Equatable {
@@ -22,6 +23,7 @@ struct Configuration: Sendable, Equatable {
     var contacts = ContactPolicy()
     var erasureGrace = Grace(Limits.erasureGrace)
     var purgeHours = 6
+    var alerts = AlertSettings()
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto
@@ -33,6 +35,12 @@ struct Configuration: Sendable, Equatable {
     var anomalySeconds: Int {
         get { Int(rates.anomalyWindow.components.seconds) }
         set { rates.anomalyWindow = .seconds(newValue) }
+    }
+
+    /// ``AlertSettings/undeliveredBytes`` as the file has it.
+    var undeliveredMiB: Int {
+        get { alerts.undeliveredBytes >> 20 }
+        set { alerts.undeliveredBytes = newValue << 20 }
     }
 
     /// This host's name among others: the host and port of the public URL, which clients know anyway.

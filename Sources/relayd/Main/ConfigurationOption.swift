@@ -1,6 +1,7 @@
 import Logging
 import RelayGateway
 import RelayModel
+import RelayTelemetry
 
 /// A value as TOML writes it.
 enum ConfigurationValue: Sendable, Equatable, CustomStringConvertible {
@@ -109,6 +110,52 @@ struct ConfigurationOption: Sendable {
                 "Every so many hours relayd deletes what its policies do not keep; chatctl retention shows and changes those.",
                 "0: only when chatctl retention purge is called.",
             ]),
+        ConfigurationOption(
+            section: "alerts", key: "command", allowed: "an absolute path of at most 4000 bytes, or nothing",
+            documentation: [
+                "A program that is run, as relayd's user and without arguments, when an alert begins or ends; relayd(8) says what it gets.",
+                "Alerts are in the log and in chatctl alert in any case. chatctl alert test tries it.",
+            ],
+            read: { if case .command(let path) = $0.alerts.target { .text(path) } else { .text("") } },
+            write: { configuration, value in
+                guard case .text(let text) = value, text.isEmpty || text.hasPrefix("/"), text.utf8.count <= 4000, !text.utf8.contains(0) else {
+                    return false
+                }
+                if !text.isEmpty { configuration.alerts.target = .command(text) }
+                return true
+            }),
+        ConfigurationOption(
+            section: "alerts", key: "webhook", allowed: "http://host:port/path of at most 2000 bytes, or nothing",
+            documentation: [
+                "A server that gets the same as JSON in a POST, instead of the command where both are named. For https use a command, with curl."
+            ],
+            read: { if case .webhook(let endpoint, let path) = $0.alerts.target { .text("\(endpoint)\(path)") } else { .text("") } },
+            write: { configuration, value in
+                guard case .text(let text) = value, text.utf8.count <= 2000 else { return false }
+                if text.isEmpty { return true }
+                guard let target = NoticeTarget(webhook: text) else { return false }
+                configuration.alerts.target = target
+                return true
+            }),
+        ConfigurationOption(
+            section: "alerts", key: "severity",
+            allowed: "one of " + AlertSeverity.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", "),
+            documentation: ["What the command or the server gets: info, warning or critical, and what is worse."],
+            read: { .text($0.alerts.severity.rawValue) },
+            write: { configuration, value in
+                guard case .text(let text) = value, let severity = AlertSeverity(rawValue: text) else { return false }
+                configuration.alerts.severity = severity
+                return true
+            }),
+        .number(
+            "alerts", "disk_free_percent", \.alerts.diskFreePercent, 3...90,
+            ["Less room than this on the store's file system is an alert (disk_low), in percent."]),
+        .number(
+            "alerts", "undelivered_mib", \.undeliveredMiB, 1...1 << 30,
+            ["More than this that waits for devices is an alert (undelivered_store), in MiB."]),
+        .number(
+            "alerts", "errors_per_minute", \.alerts.errorsPerMinute, 1...1_000_000,
+            ["So many answers overloaded or internal in a minute are an alert (error_burst)."]),
         .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),

@@ -12,6 +12,7 @@ import RelayMessageSending
 import RelayModel
 import RelayRetention
 import RelayStorage
+import RelayTelemetry
 import ServiceLifecycle
 import UnixSignals
 
@@ -55,33 +56,40 @@ struct Daemon {
         store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
-        let alerts = RecentAlerts(clock: SystemMonotonicClock(), logger: Logger(label: "alerts"))
+        let alertInbox = AlertInbox()
         let sending = MessageSending(
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
-            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) })
+            alerts: alertInbox)
         let directory: Directory
+        let alerts: Alerts
         do {
             directory = try await Directory(
                 writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: directorySettings,
                 revocations: sending)
             try await directory.apply(configuration.contacts)
+            alerts = try await Alerts(
+                writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), settings: configuration.alerts,
+                inbox: alertInbox, relay: configuration.effectivePublicURL, storePath: configuration.storePath,
+                pushMembers: configuration.pushMembers,
+                processors: System.coreCount, gauges: [HostGauge(path: configuration.storePath)], group: group, logger: Logger(label: "alerts"))
         } catch {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return 1
         }
         let retention = Retention(
-            writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: configuration.pushMembers)
+            writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: configuration.pushMembers,
+            alerts: alertInbox)
         let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
             settings: ControlServerSettings(
                 socket: configuration.controlSocket,
                 access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
                 listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
-            store: store, directory: directory, sending: sending, retention: retention, clock: clock, group: group,
+            store: store, directory: directory, sending: sending, retention: retention, alerts: alerts, clock: clock, group: group,
             logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors, alerts), directory: directory, sending: sending,
+            settings: gatewaySettings(descriptors: descriptors, alertInbox), directory: directory, sending: sending,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
@@ -96,6 +104,7 @@ struct Daemon {
         var services = ServiceGroupConfiguration(
             services: [
                 .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: AlertWatch(alerts: alerts)),
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(
                     service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
@@ -111,6 +120,7 @@ struct Daemon {
             await sending.storeAcknowledgements()
         } catch let error as StoreFailure.Failed {
             logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
+            await alerts.storeFailed()
             return 1
         } catch {
             logger.critical("\(error)")
@@ -129,7 +139,7 @@ struct Daemon {
     }
 
     /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
-    private func gatewaySettings(descriptors: Int, _ alerts: RecentAlerts) -> GatewaySettings {
+    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)

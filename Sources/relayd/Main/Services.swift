@@ -3,6 +3,7 @@ import NIOCore
 import RelayControlServer
 import RelayDirectory
 import RelayGateway
+import RelayTelemetry
 import ServiceLifecycle
 
 // The control server knows nothing of the service group; here it becomes a part of it.
@@ -13,6 +14,13 @@ struct Erasures: Service {
     var directory: Directory
 
     func run() async { await cancelWhenGracefulShutdown { [directory] in await directory.runErasures() } }
+}
+
+/// Watches for what operators should know, and hands it over.
+struct AlertWatch: Service {
+    var alerts: Alerts
+
+    func run() async { await cancelWhenGracefulShutdown { [alerts] in await alerts.run() } }
 }
 
 /// The gateway with an error that says where it could not listen.

@@ -159,8 +159,13 @@ package final class DeviceStream {
 
     func answer(_ request: UInt64, _ answer: SendAnswer) {
         sendsInFlight -= 1
+        switch answer {
         // Its own copy of the contacts should have stopped it.
-        if case .rejected(.notContact(let state, let version)) = answer, state.isBlocked, version <= contactsVersion { hub.blockedSender(principal) }
+        case .rejected(.notContact(let state, let version)) where state.isBlocked && version <= contactsVersion:
+            hub.raise(AlertEvent(.blockedSender, about: .user(principal.user)))
+        case .rejected(.clientMessageIDUsed): hub.raise(AlertEvent(.outOfOrder, about: .device(principal.device)))
+        default: break
+        }
         if request != 0 { sink.answer(request, answer) }
         if readingPaused, sendsInFlight <= resumesAt {
             readingPaused = false

@@ -274,7 +274,7 @@ final class LoopHub: @unchecked Sendable {
         return try writer.submit(command, reply: .batch(receiver, Origin(loop: index, connection: connection, request: request)))
     }
 
-    func blockedSender(_ principal: Principal) { receiver.raise(.blockedSender(user: principal.user)) }
+    func raise(_ event: AlertEvent) { receiver.raise(event) }
 
     func delivered(_ count: Int) { counters.envelopesDelivered.add(count, ordering: .relaxed) }
 

@@ -33,17 +33,17 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     private var hubs: [LoopHub] = []
     /// Messages of groups with more members are announced, not pushed.
     package let pushMembers: Int
-    private let onAlert: @Sendable (Alert.Kind) -> Void
+    private let alerts: (any AlertSink)?
 
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
     ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
-    ///   - onAlert: called on an event loop or on the writer's thread.
+    ///   - alerts: called on an event loop or on the writer's thread.
     package init(
         writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers,
-        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }
+        alerts: (any AlertSink)? = nil
     ) {
-        self.onAlert = onAlert
+        self.alerts = alerts
         precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
@@ -106,7 +106,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         for device in devices { disconnect(device, .suspended) }
     }
 
-    func raise(_ alert: Alert.Kind) { onAlert(alert) }
+    func raise(_ event: AlertEvent) { alerts?.raise(event) }
 
     package var statistics: SendingStatistics {
         SendingStatistics(
@@ -127,7 +127,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         var events: [[LoopHub.Event]] = Array(repeating: [], count: loops.count)
         var accepted = 0
         var refused = 0
-        var alerts: [Alert.Kind] = []
+        var raised: [AlertEvent] = []
         online.withLoops { loopsOf in
             func distribute(_ publication: Publication) {
                 if publication.audience.count > min(Limits.fanOutMembers, pushMembers) {
@@ -186,8 +186,11 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 case .keysRevoked(let revoked): tell(revoked.change)
                 case .keysSet(let set):
                     if let change = set.change { tell(change) }
-                    if let flood = set.flood, let change = set.change { alerts.append(.keyChangeFlood(device: change.bundle.device, changes: flood)) }
-                case .prekeys(let taken): for (device, left) in taken.low { alerts.append(.lowPrekeys(device: device, left: left)) }
+                    if let flood = set.flood, let change = set.change {
+                        raised.append(AlertEvent(.keyChangeFlood, about: .device(change.bundle.device), figure: flood))
+                    }
+                case .prekeys(let taken):
+                    for (device, left) in taken.low { raised.append(AlertEvent(.lowPrekeys, about: .device(device), figure: left)) }
                 case .removed(_, _, let publication):
                     if let publication { distribute(publication) }
                 case .rejected(let rejection):
@@ -198,7 +201,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 }
             }
         }
-        for alert in alerts { onAlert(alert) }
+        for event in raised { alerts?.raise(event) }
         counters.messagesAccepted.add(accepted, ordering: .relaxed)
         counters.requestsRefused.add(refused, ordering: .relaxed)
         for (index, list) in events.enumerated() where !list.isEmpty {

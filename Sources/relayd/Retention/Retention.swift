@@ -74,6 +74,7 @@ package actor Retention {
     private let monotonic: any MonotonicClock
     /// Members of larger groups fetch messages: nobody knows which of their devices has which.
     private let pushMembers: Int
+    private let alerts: (any AlertSink)?
     private let rest: @Sendable (Duration) async throws -> Void
     private var running = false
     private var told = false
@@ -85,13 +86,14 @@ package actor Retention {
     /// - Parameter rest: waits between two steps.
     package init(
         writer: Writer, readers: ReaderPool, clock: any WallClock, monotonic: any MonotonicClock, pushMembers: Int,
-        rest: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
+        alerts: (any AlertSink)? = nil, rest: @escaping @Sendable (Duration) async throws -> Void = { try await Task.sleep(for: $0) }
     ) {
         self.writer = writer
         self.readers = readers
         self.clock = clock
         self.monotonic = monotonic
         self.pushMembers = pushMembers
+        self.alerts = alerts
         self.rest = rest
     }
 
@@ -225,6 +227,16 @@ package actor Retention {
     /// - Throws: ``RetentionError/running`` when a purge is under way already.
     @discardableResult
     package func purge() async throws(RetentionError) -> PurgeReport {
+        do throws(RetentionError) { return try await purgeNow() } catch {
+            switch error {
+            case .running, .stopped, .stopping: break
+            default: alerts?.raise(AlertEvent(.purgeFailed))
+            }
+            throw error
+        }
+    }
+
+    private func purgeNow() async throws(RetentionError) -> PurgeReport {
         guard !running else { throw .running }
         running = true
         told = false
@@ -238,6 +250,7 @@ package actor Retention {
         let policies = try await policies()
         var extent = PurgeExtent(at: planner.now)
         var pace = PurgePace()
+        var release = Release(try await look { try $0.space() })
         var from: ChatID? = ChatID(0)
         while let chat = from {
             note { $0.phase = .looking }
@@ -262,13 +275,15 @@ package actor Retention {
                     progress.fraction = min(1, Double(last &- found.first.rawValue) / span)
                 }
                 try await self.wait(pause)
+                try await self.give(&release)
             }
         }
-        let released = try await releaseSpace()
+        note { $0.phase = .releasing }
+        try await give(&release)
         // Where others read all the time, the log is overwritten later: with the next checkpoint.
         if extent.messages > 0 { _ = await writer.emptyLog() }
         try await prove(extent, policies)
-        return PurgeReport(extent: extent, released: released, took: .nanoseconds(monotonic.nanoseconds() - start))
+        return PurgeReport(extent: extent, released: release.bytes, took: .nanoseconds(monotonic.nanoseconds() - start))
     }
 
     /// Begins a purge in the background.
@@ -295,22 +310,31 @@ package actor Retention {
         return running
     }
 
-    /// Gives the pages back that are free, when the file can do that.
-    private func releaseSpace() async throws(RetentionError) -> Int {
-        let space = try await look { try $0.space() }
-        guard space.canRelease, space.free > 0 else { return 0 }
-        note { $0.phase = .releasing }
-        var pages = 0
+    /// What was given back to the file system, and how fast it goes.
+    private struct Release {
+        let isPossible: Bool
+        let pageBytes: Int
+        var bytes = 0
         var pace = PurgePace()
+
+        init(_ space: (pages: Int, free: Int, pageBytes: Int, canRelease: Bool)) {
+            isPossible = space.canRelease
+            pageBytes = space.pageBytes
+        }
+    }
+
+    /// Gives pages back until no more are free than are kept for new messages.
+    private func give(_ release: inout Release) async throws(RetentionError) {
+        guard release.isPossible else { return }
         while true {
             try checkTold()
             let began = monotonic.nanoseconds()
-            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: pace.rows * Limits.releasePages)) else {
-                return 0
+            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: release.pace.rows * Limits.releasePages)) else {
+                return
             }
-            pages += count
-            guard remaining else { return pages * space.pageBytes }
-            try await wait(pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
+            release.bytes += count * release.pageBytes
+            guard remaining else { return }
+            try await wait(release.pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
         }
     }
 

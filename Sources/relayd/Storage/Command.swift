@@ -48,8 +48,10 @@ package enum Command: Codable, Sendable {
     /// The class of users that a user belongs to; nil: none.
     case assignRetention(UserID, String?)
     case recordPurge(PurgeRecord)
-    /// Gives free pages of the file back; no table changes.
+    /// Gives free pages of the file back, but for a share that is kept; no table changes.
     case releaseSpace(pages: Int)
+    case recordAlerts(RecordAlerts)
+    case recordLoad(LoadDay)
     /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
     case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)

@@ -156,6 +156,7 @@ extension SQLiteEngine {
     func remove(_ state: UserState, erasing: Bool, _ stamp: Stamp) throws -> [ContactChange] {
         for device in state.devices { try revoke(try activeDevice(device)) }
         try statements.deleteInvites.run { $0.bind(1, state.id.rawValue) }
+        try deleteAlerts(about: state.id)
         try statements.clearUser.run { $0.bind(1, state.id.rawValue) }
         state.removed = true
         userCount -= 1

@@ -80,14 +80,16 @@ extension SQLiteEngine {
         return .done
     }
 
-    /// Gives up to `pages` free pages of the file back to the file system. Changes no table.
+    /// Gives up to `pages` free pages of the file back to the file system, but for those that are kept for new messages. Changes no table.
     func releaseSpace(pages: Int) throws -> Outcome {
         let before = try database.integer("PRAGMA freelist_count") ?? 0
-        let release = try database.prepare("PRAGMA incremental_vacuum(\(pages))")
+        let kept = (try database.integer("PRAGMA page_count") ?? 0) / Int64(Limits.freePagesKept)
+        guard before > kept else { return .removed(rows: 0, remaining: false, nil) }
+        let release = try database.prepare("PRAGMA incremental_vacuum(\(min(Int64(pages), before - kept)))")
         // Each step moves a page.
         while try release.step() {}
         let after = try database.integer("PRAGMA freelist_count") ?? 0
-        return .removed(rows: Int(before - after), remaining: after > 0 && after < before, nil)
+        return .removed(rows: Int(before - after), remaining: after > kept && after < before, nil)
     }
 
     /// Some times a day: not worth being prepared for ever.

@@ -27,7 +27,7 @@ package enum ErasedPart: String, Codable, Sendable, CaseIterable {
     case progress, contacts, chats, members, messages
     /// One member's keys of one message, wherever they stand.
     case wrappedKeys = "message_keys"
-    case hidden, receipts, audit
+    case hidden, receipts, alerts, audit
 }
 
 /// An erasure that goes on, or whose grace does.

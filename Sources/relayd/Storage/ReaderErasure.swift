@@ -71,6 +71,7 @@ extension Reader {
         (.prekeys, "SELECT count(*) FROM prekeys WHERE device_id IN (SELECT device_id FROM devices WHERE user_id = ?)"),
         (.oneTimePrekeys, "SELECT count(*) FROM one_time_prekeys WHERE device_id IN (SELECT device_id FROM devices WHERE user_id = ?)"),
         (.keyProgress, "SELECT count(*) FROM key_progress WHERE device_id IN (SELECT device_id FROM devices WHERE user_id = ?)"),
+        (.alerts, "SELECT count(*) FROM alerts WHERE user_id = ?1 OR device_id IN (SELECT device_id FROM devices WHERE user_id = ?1)"),
         (.progress, "SELECT count(*) FROM progress WHERE device_id IN (SELECT device_id FROM devices WHERE user_id = ?)"),
     ]
 

@@ -24,6 +24,8 @@ import RelaySQLite
 /// | erased_rows  | user, part            | Directory      | 15 an erasure         | `finishErasure`                    |
 /// | retention_policies | class           | Retention      | classes of users      | `setRetention`                     |
 /// | purges       | stamp                 | Retention      | runs, some a day      | nobody: the proof of purge         |
+/// | alerts       | alert                 | Telemetry      | what happens; 1,000   | `recordAlerts` after 90 days, `removeUser` |
+/// | load_days    | day                   | Telemetry      | a day; 60             | `recordLoad`                       |
 /// | meta         | key                   | Storage        | —                     | —                                  |
 ///
 /// An erasure takes more than `removeUser`: it deletes the user's rows in devices, hidden and receipts, their contacts' rows about them, their stays
@@ -116,6 +118,7 @@ enum Schema {
         keys,
         erasure,
         retention,
+        alerts,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.
@@ -126,6 +129,7 @@ enum Schema {
         "hidden": "user_id, chat_id, seq", "receipts": "chat_id, user_id", "audit": "stamp",
         "erasures": "user_id", "erased_rows": "user_id, part",
         "retention_policies": "class", "purges": "stamp",
+        "alerts": "alert_id", "load_days": "day",
     ]
 }
 

@@ -214,7 +214,7 @@ final class ScenarioRun {
         case .relayStarts: try await startRelay()
         case .relayHasAlerted(let kind):
             guard let relay, !relayRuns else { throw SupportFailure("the relay must have stopped: its log may still be on its way") }
-            guard relay.standardError.contains("class=\(kind)") else { throw SupportFailure("there is no alert of \(kind)") }
+            guard relay.standardError.contains("kind=\(kind)") else { throw SupportFailure("there is no alert of \(kind)") }
 
         case .operatorRuns(let command, let exit, let text):
             guard let relay else { throw SupportFailure("there is no relay yet") }

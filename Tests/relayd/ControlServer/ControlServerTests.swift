@@ -10,6 +10,7 @@ import RelayMessageSending
 import RelayModel
 import RelayRetention
 import RelayStorage
+import RelayTelemetry
 import RelayTestSupport
 import Testing
 
@@ -36,7 +37,7 @@ import Testing
             store: store, directory: users, sending: sending,
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
-            clock: clock, group: group,
+            alerts: try await alerts(store, clock, group), clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listens.finish() })
         let task = Task { try await server.run() }
@@ -51,6 +52,13 @@ import Testing
         _ = await task.result
         await store.close()
         try await group.shutdownGracefully()
+    }
+
+    private func alerts(_ store: Store, _ clock: any WallClock, _ group: any EventLoopGroup) async throws -> Alerts {
+        try await Alerts(
+            writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), settings: AlertSettings(),
+            inbox: AlertInbox(), relay: "http://relay.example", storePath: "/", pushMembers: Limits.chatMembers, group: group,
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private func enrol(_ code: String, in directory: Directory, name: String = "phone") async throws -> DeviceID {
@@ -286,7 +294,7 @@ import Testing
             store: store, directory: users, sending: sending,
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
-            clock: clock, group: group,
+            alerts: try await alerts(store, clock, group), clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         await #expect(throws: error) { try await server.run() }
         await store.close()

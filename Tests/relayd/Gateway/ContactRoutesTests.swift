@@ -3,7 +3,7 @@ import RelayHTTP
 import RelayModel
 import RelayWire
 import SwiftProtobuf
-import Synchronization
+import RelayTestSupport
 import Testing
 
 @testable import RelayGateway
@@ -134,8 +134,8 @@ import Testing
 
     /// A device that says it has seen the block and sends all the same is a bug or an attack; one that has not seen it is not.
     @Test func aBlockedSenderWhoKnowsItIsReported() async throws {
-        let alerts = Mutex<[Alert.Kind]>([])
-        try await RunningGateway.run(.init(policy: ContactPolicy(), onAlert: { alert in alerts.withLock { $0.append(alert) } })) { relay, _ in
+        let alerts = NotedAlerts()
+        try await RunningGateway.run(.init(policy: ContactPolicy(), alerts: alerts)) { relay, _ in
             let (alice, bob) = (try await relay.addUser("alice"), try await relay.addUser("bob"))
             #expect(try await call(relay, .POST, alice, bob).status == 200)
             #expect(try await call(relay, .PUT, bob, alice, "/request/true").status == 200)
@@ -152,7 +152,7 @@ import Testing
                 try stream.send(frame)
                 let answer = try await stream.frame { $0.requestID == number }
                 #expect(answer.error.code == "blocked")
-                #expect(alerts.withLock { $0 } == (number == 1 ? [] : [.blockedSender(user: alice.user)]))
+                #expect(alerts.all == (number == 1 ? [] : [AlertEvent(.blockedSender, about: .user(alice.user))]))
                 var seen = Relay_V1_ClientFrame()
                 seen.contactsSeen.version = told.contacts.contacts.map(\.version).max() ?? 0
                 try stream.send(seen)

@@ -6,16 +6,10 @@ import RelayModel
 import RelayStorage
 import RelayWire
 import SwiftProtobuf
-import Synchronization
+import RelayTestSupport
 import Testing
 
 @testable import RelayGateway
-
-private final class Alerts: AlertSink {
-    private let state = Mutex<[Alert]>([])
-    func raise(_ alert: Alert) { state.withLock { $0.append(alert) } }
-    var kinds: [Alert.Kind] { state.withLock { $0.map(\.kind) } }
-}
 
 /// A public key like those that devices make.
 private func publicKey() -> [UInt8] { DeviceSecrets.generate(SystemEntropy()).agreementKey }
@@ -295,8 +289,8 @@ extension RunningGateway {
     }
 
     @Test func lowPrekeysAndFloodsOfChangesAreAlerts() async throws {
-        let alerts = Alerts()
-        try await RunningGateway.run(.init(onAlert: { alerts.raise(Alert(at: Timestamp(milliseconds: 0), kind: $0)) })) { relay, _ in
+        let alerts = NotedAlerts()
+        try await RunningGateway.run(.init(alerts: alerts)) { relay, _ in
             let alice = try await relay.addUser("alice")
             let bob = try await relay.addUser("bob")
             try await relay.upload(.with { $0.oneTimePrekeys = oneTime(1...11) }, bob)
@@ -306,7 +300,7 @@ extension RunningGateway {
             }
             #expect(try await relay.refusal { try await relay.upload(newAgreement(bob), bob) } == "rate_limited")
         }
-        #expect(alerts.kinds.map(\.className) == ["low_prekeys", "key_change_flood"])
+        #expect(alerts.all.map(\.kind) == [.lowPrekeys, .keyChangeFlood])
     }
 
     @Test func enrolmentTakesNoPrekeys() async throws {

@@ -39,7 +39,7 @@ final class RunningGateway: Sendable {
     /// Who may write to whom, and who hears of it when somebody tries.
     struct Contacts: Sendable {
         var policy = ContactPolicy(everyone: true)
-        var onAlert: @Sendable (Alert.Kind) -> Void = { _ in }
+        var alerts: (any AlertSink)?
         static let asking = Contacts(policy: ContactPolicy())
     }
 
@@ -53,7 +53,7 @@ final class RunningGateway: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let store = try Store(
             path: folder.file("relay.db"), clock: clock, onFailure: { Issue.record("the store failed: \($0)") })
-        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), onAlert: contacts.onAlert)
+        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), alerts: contacts.alerts)
         var directorySettings = DirectorySettings(publicURL: "http://relay.test")
         directorySettings.linkWait = linkWait
         let directory = try await Directory(

@@ -1,7 +1,9 @@
 import Foundation
 import Logging
 import RelayGateway
+import RelayHTTP
 import RelayModel
+import RelayTelemetry
 import RelayTestSupport
 import Testing
 
@@ -72,7 +74,20 @@ import Testing
             [log]
             level = "debug"
             destination = "stderr"
+            [alerts]
+            webhook = "http://[::1]:9/hook"
+            severity = "info"
+            disk_free_percent = 20
+            undelivered_mib = 5
+            errors_per_minute = 7
             """)
+        var alerts = AlertSettings()
+        alerts.target = .webhook(.tcp(host: "::1", port: 9), path: "/hook")
+        alerts.severity = .info
+        alerts.diskFreePercent = 20
+        alerts.undeliveredBytes = 5 << 20
+        alerts.errorsPerMinute = 7
+        #expect(configuration.alerts == alerts)
         #expect(configuration.listenAddress == ListenAddress(host: "::1", port: 9000))
         #expect(configuration.effectivePublicURL == "https://chat.example.org")
         #expect(configuration.allowPlaintext)
@@ -107,11 +122,13 @@ import Testing
     @Test(
         "What is wrong is named with its line and what is allowed",
         arguments: [
+            ("[alerts]\ncommand = \"notify.sh\"\n", "relayd.toml:2: alerts.command must be an absolute path"),
+            ("[alerts]\nwebhook = \"https://example.org\"\n", "relayd.toml:2: alerts.webhook must be http://host:port/path"),
             ("[listen]\nadress = \"127.0.0.1:1\"\n", "relayd.toml:2: there is no key listen.adress; did you mean listen.address?"),
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [erase], [limits], [listen], [log], [retention], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [retention], [store]"
             ),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
             ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),

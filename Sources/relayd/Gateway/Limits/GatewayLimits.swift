@@ -10,7 +10,6 @@ import Synchronization
 final class GatewayLimits: Sendable {
     let rates: RatesInForce
     let clock: any MonotonicClock
-    private let wallClock: any WallClock
     private let directory: Directory
     private let alerts: (any AlertSink)?
     let addresses = MeterTable<NetworkAddress, AddressMeter>()
@@ -18,10 +17,9 @@ final class GatewayLimits: Sendable {
     let prekeys = PrekeyMeters()
     private let handshakes = Mutex((allowed: TokenBucket(), returning: Int64.min))
 
-    init(_ limits: RateLimits, clock: any MonotonicClock, wallClock: any WallClock, directory: Directory, alerts: (any AlertSink)?) {
+    init(_ limits: RateLimits, clock: any MonotonicClock, directory: Directory, alerts: (any AlertSink)?) {
         rates = RatesInForce(limits)
         self.clock = clock
-        self.wallClock = wallClock
         self.directory = directory
         self.alerts = alerts
     }
@@ -125,12 +123,11 @@ final class GatewayLimits: Sendable {
         let threshold = rates.anomalyMessages
         let window = rates.anomalyWindow
         guard threshold > 0, let messages = meter.count(threshold: threshold, window: window, at: now) else { return }
-        let span = Duration.nanoseconds(window)
-        alerts?.raise(Alert(at: wallClock.now(), kind: .overThreshold(user: user, messages: messages, window: span)))
+        alerts?.raise(AlertEvent(.highSendRate, about: .user(user), figure: messages))
         guard rates.suspendsOverThreshold else { return }
         // One at most for each user and window.
         Task { [directory] in
-            await directory.suspendByItself(user, reason: "more than \(threshold) messages in \(span.components.seconds) s")
+            await directory.suspendByItself(user, reason: "more than \(threshold) messages in \(window / 1_000_000_000) s")
         }
     }
 }

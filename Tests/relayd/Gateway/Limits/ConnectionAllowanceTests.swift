@@ -18,7 +18,7 @@ import Testing
             settings: DirectorySettings(publicURL: "http://relay.test"),
             revocations: MessageSending(writer: store.writer, readers: store.readers, loops: []))
         let clock = ManualMonotonicClock(1 << 40)
-        try body(GatewayLimits(rates, clock: clock, wallClock: SystemWallClock(), directory: directory, alerts: nil), clock)
+        try body(GatewayLimits(rates, clock: clock, directory: directory, alerts: nil), clock)
         await store.close()
     }
 

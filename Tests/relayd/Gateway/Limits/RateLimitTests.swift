@@ -8,16 +8,10 @@ import RelayModel
 import RelayStorage
 import RelayWire
 import SwiftProtobuf
-import Synchronization
+import RelayTestSupport
 import Testing
 
 @testable import RelayGateway
-
-private final class Alerts: AlertSink {
-    private let state = Mutex<[Alert]>([])
-    func raise(_ alert: Alert) { state.withLock { $0.append(alert) } }
-    var all: [Alert] { state.withLock { $0 } }
-}
 
 private func send(_ chat: Relay_V1_Chat, _ number: UInt64, request: UInt64? = nil) -> Relay_V1_ClientFrame {
     var frame = Relay_V1_ClientFrame()
@@ -53,7 +47,7 @@ private func answers(_ connection: RawConnection, _ numbers: ClosedRange<UInt64>
 /// The limits over real sockets, on a clock that moves when it is told to.
 @Suite(.timeLimit(.minutes(10))) struct RateLimitTests {
     private let clock = ManualMonotonicClock(1 << 40)
-    private let alerts = Alerts()
+    private let alerts = NotedAlerts()
 
     private func run(_ change: (inout RateLimits) -> Void, _ body: (RunningGateway) async throws -> Void) async throws {
         var rates = RateLimits()
@@ -294,7 +288,7 @@ private func answers(_ connection: RawConnection, _ numbers: ClosedRange<UInt64>
             let from = try await relay.connect(alice)
             for number in 1...20 as ClosedRange<UInt64> { try from.send(send(chat, number)) }
             #expect(try await answers(from, 1...20).allSatisfy { $0 == nil })
-            #expect(alerts.all.map(\.kind) == [.overThreshold(user: alice.user, messages: 6, window: .seconds(60))])
+            #expect(alerts.all == [AlertEvent(.highSendRate, about: .user(alice.user), figure: 6)])
             #expect(try await relay.directory.userWithDevices(alice.user).user.suspension == nil)
         }
     }

@@ -1,0 +1,16 @@
+import ArgumentParser
+import RelayControl
+
+/// `chatctl alert test`
+struct AlertTestCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "test", abstract: "Hand a test over to the command or the server that gets alerts.",
+        discussion: "relayd.toml(5) names it, in the section alerts. Ends with 1 when it did not work.")
+
+    @OptionGroup var global: GlobalOptions
+
+    func run() async throws {
+        let reply = try await global.control.call(AlertTest())
+        try global.output.show(reply) { $0.line("Handed over to \(reply.target) in \(Figures.count(reply.milliseconds)) ms.", .good) }
+    }
+}
