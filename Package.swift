@@ -98,6 +98,7 @@ let package = Package(
         module("RelayDirectory", "relayd/Directory", ["RelayModel", "RelayCrypto", "RelayStorage"]),
         module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
         module("RelayRetention", "relayd/Retention", ["RelayModel", "RelayCrypto", "RelayStorage"]),
+        module("RelayPresence", "relayd/Presence", ["RelayModel", "RelayStorage", nioCore]),
 
         // Floor 5
         module(
@@ -108,14 +109,15 @@ let package = Package(
         module(
             "RelayGateway", "relayd/Gateway",
             [
-                "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
+                "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayPresence",
+                "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
                 serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
@@ -129,8 +131,8 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayMessageSending",
-                "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
+                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayPresence", "RelayRetention",
+                "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
@@ -146,6 +148,9 @@ let package = Package(
         tests(
             "RelayRetentionTests", "relayd/Retention",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
+        tests(
+            "RelayPresenceTests", "relayd/Presence",
+            ["RelayModel", "RelaySQLite", "RelayStorage", "RelayPresence", "RelayTestSupport"]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
@@ -153,14 +158,14 @@ let package = Package(
             "RelayGatewayTests", "relayd/Gateway",
             [
                 "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf,
+                "RelayPresence", "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf,
                 logging,
                 serviceLifecycle,
             ]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention", "RelayMessageSending",
                 "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),

@@ -29,10 +29,11 @@ package final class RelayProcess: Sendable {
     ///   - recording: write every applied command to a file.
     ///   - environment: goes on top of the tests' own.
     ///   - onBlock: `leave` or `stay-hidden`.
+    ///   - offlineAfter: seconds, with a heartbeat every one.
     package init(
         limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
-        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true
+        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, offlineAfter: Int? = nil
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
@@ -58,6 +59,8 @@ package final class RelayProcess: Sendable {
             [limits]
             \(limits.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
             \(flags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
+
+            \(offlineAfter.map { "[presence]\nheartbeat = 1\noffline_after = \($0)" } ?? "")
 
             [log]
             level = "\(logLevel)"

@@ -305,6 +305,13 @@ import Testing
         try check("client-contacts-outcome", ContactOutcome(name: "erin", reached: "conflict", contact: contacts[3])) { _ in }
     }
 
+    @Test func presence() throws {
+        let summary = PresenceSummary.Reply(
+            usersOnline: CountClass(of: 9000), devicesOnline: CountClass(of: 1), devicesWatching: CountClass(of: 0), heartbeatSeconds: 5,
+            offlineAfterSeconds: 30)
+        try check("presence-summary", summary) { $0.presence(summary) }
+    }
+
     @Test func retention() throws {
         let classes = [
             RetentionClassRecord(name: "", users: nil, policy: .standard),

@@ -148,6 +148,40 @@ package enum Limits {
     package static let retentionClasses = 100
     package static let retentionClassCharacters = 32
 
+    // MARK: Presence
+
+    /// A device that takes part says so often that it is there; a user is offline when nothing came from any of their devices for so long. Six
+    /// heartbeats: a change of the network, a tunnel, or a phone that sleeps for a moment does not show. From the published designs.
+    package static let presenceHeartbeat = Duration.seconds(5)
+    package static let presenceOfflineAfter = Duration.seconds(30)
+    /// The relay's measure of presence: how finely it looks. A heartbeat is a note of the tick; the relay looks at the notes that are due.
+    package static let presenceTick = Duration.seconds(1)
+    /// Ticks that pass at most between two looks: while the relay itself did not run, nobody was silent.
+    package static let presenceTicksAtOnce: Int64 = 2
+    /// Slots of the timer wheel: what is due later than these ticks is looked at once in each round, so the default time-out is never.
+    package static let presenceWheelSlots = 64
+    /// A device is told of changes at most once in so many ticks. What changes meanwhile is not queued: the newest is told.
+    package static let presenceInterval: UInt32 = 2
+    /// A user who comes and goes is told of to others at most once in so many ticks: the first change at once.
+    package static let presenceHold: UInt32 = 5
+    /// The list of a user's contacts is read at most once in so many ticks, whatever their devices ask for.
+    package static let presenceReload: UInt32 = 5
+    /// A user who has gone is remembered for so many ticks: who comes back within them costs no look into the store, nor is told of once more.
+    package static let presenceLinger: UInt32 = 60
+    /// Lists of contacts that are read at the same time; others wait for their turn, so that deliveries need not.
+    package static let presenceLoads = 16
+    /// Contacts that are looked at before others get their turn: half a millisecond, in which joining devices wait.
+    package static let presenceSlice = 4096
+    /// When users were last there is stored once in so long, and when the relay stops: a crash loses as much.
+    package static let lastSeenInterval = Duration.seconds(300)
+    /// What others are told of it, and what is stored: people are shown no more.
+    package static let lastSeenMilliseconds: Int64 = 60_000
+    /// Users in one command: a send waits for at most some milliseconds.
+    package static let lastSeenAtOnce = 256
+    /// What one device may ask for by REST (groups' presence, settings) at once, and how long until one more.
+    package static let presenceQueries = 20
+    package static let presenceQueryInterval = Duration.seconds(3)
+
     // MARK: Writer
 
     /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.

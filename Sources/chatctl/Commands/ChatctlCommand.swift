@@ -26,6 +26,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
         ContactCommand.self,
         BlockCommand.self,
         RetentionCommand.self,
+        PresenceCommand.self,
         AuditCommand.self,
         StatusCommand.self,
     ]

@@ -10,6 +10,7 @@ import RelayControl
 import RelayDirectory
 import RelayMessageSending
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import Synchronization
@@ -42,15 +43,16 @@ package struct ControlServer: Sendable {
 
     /// - Parameter onListening: called once when operators can connect.
     package init(
-        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, retention: Retention, clock: any WallClock,
-        group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable () async -> Void = {}
+        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, presence: Presence, retention: Retention,
+        clock: any WallClock, group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable () async -> Void = {}
     ) {
         self.settings = settings
         self.group = group
         self.logger = logger
         self.onListening = onListening
         operations = Operations(
-            store: store, directory: directory, sending: sending, retention: retention, settings: settings, clock: clock, logger: logger)
+            store: store, directory: directory, sending: sending, presence: presence, retention: retention, settings: settings, clock: clock,
+            logger: logger)
     }
 
     /// Serves until the service group shuts down. Throws ``SocketFileError`` when the socket cannot be made.

@@ -6,6 +6,7 @@ import RelayControl
 import RelayDirectory
 import RelayMessageSending
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 
@@ -14,6 +15,7 @@ struct Operations: Sendable {
     let store: Store
     let directory: Directory
     let sending: MessageSending
+    let presence: Presence
     let retention: Retention
     let settings: ControlServerSettings
     let clock: any WallClock
@@ -138,6 +140,7 @@ struct Operations: Sendable {
         case .retentionStop: try await retentionStop(body, peer)
         case .retentionStatus: try await retentionStatus(body)
         case .retentionVerify: try await retentionVerify(body)
+        case .presenceSummary: try await presenceSummary(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)

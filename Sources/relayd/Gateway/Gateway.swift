@@ -5,6 +5,7 @@ import NIOCore
 import RelayDirectory
 import RelayHostAssigner
 import RelayMessageSending
+import RelayPresence
 import ServiceLifecycle
 
 /// The door for clients: REST and WebSockets on one port.
@@ -22,11 +23,12 @@ package final class Gateway: Service {
     ///   - group: the event loops; `sending` must have been given all of them.
     ///   - onBound: called once with the address that the gateway listens on, from the moment on that it accepts connections.
     package init(
-        settings: GatewaySettings, directory: Directory, sending: MessageSending, assigner: HostAssigner, group: any EventLoopGroup, logger: Logger,
+        settings: GatewaySettings, directory: Directory, sending: MessageSending, presence: Presence, assigner: HostAssigner,
+        group: any EventLoopGroup, logger: Logger,
         onBound: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         environment = GatewayEnvironment(
-            settings: settings, directory: directory, sending: sending,
+            settings: settings, directory: directory, sending: sending, presence: presence,
             open: OpenConnections(httpLimit: settings.httpConnections, logger: logger),
             limits: GatewayLimits(
                 settings.rates, clock: settings.monotonicClock, wallClock: settings.clock, directory: directory, alerts: settings.alerts),

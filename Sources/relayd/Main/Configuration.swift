@@ -22,6 +22,8 @@ struct Configuration: Sendable, Equatable {
     var contacts = ContactPolicy()
     var erasureGrace = Grace(Limits.erasureGrace)
     var purgeHours = 6
+    var heartbeatSeconds = Int(Limits.presenceHeartbeat.components.seconds)
+    var offlineAfterSeconds = Int(Limits.presenceOfflineAfter.components.seconds)
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto

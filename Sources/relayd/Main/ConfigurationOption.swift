@@ -110,6 +110,15 @@ struct ConfigurationOption: Sendable {
                 "0: only when chatctl retention purge is called.",
             ]),
         .number(
+            "presence", "heartbeat", \.heartbeatSeconds, 1...300,
+            ["Devices that take part in presence say every so many seconds that they are there."]),
+        .number(
+            "presence", "offline_after", \.offlineAfterSeconds, 2...3600,
+            [
+                "A user is offline when nothing came from any of their devices for so many seconds: at least twice heartbeat, so that one that",
+                "is late does not show.",
+            ]),
+        .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
         .number("limits", "devices_per_user", \.devicesPerUser, 1...Limits.devicesPerUserCeiling, ["Devices a user may have at the same time."]),

@@ -10,6 +10,7 @@ import RelayGateway
 import RelayHostAssigner
 import RelayMessageSending
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import ServiceLifecycle
@@ -56,9 +57,13 @@ struct Daemon {
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
         let alerts = RecentAlerts(clock: SystemMonotonicClock(), logger: Logger(label: "alerts"))
+        let presence = Presence(
+            writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(),
+            terms: PresenceTerms(
+                heartbeat: .seconds(configuration.heartbeatSeconds), offlineAfter: .seconds(configuration.offlineAfterSeconds)))
         let sending = MessageSending(
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
-            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) })
+            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) }, onContacts: { presence.contacts($0) }, onOut: { presence.out($0) })
         let directory: Directory
         do {
             directory = try await Directory(
@@ -77,11 +82,11 @@ struct Daemon {
                 socket: configuration.controlSocket,
                 access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
                 listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
-            store: store, directory: directory, sending: sending, retention: retention, clock: clock, group: group,
+            store: store, directory: directory, sending: sending, presence: presence, retention: retention, clock: clock, group: group,
             logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors, alerts), directory: directory, sending: sending,
+            settings: gatewaySettings(descriptors: descriptors, alerts), directory: directory, sending: sending, presence: presence,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
@@ -96,6 +101,7 @@ struct Daemon {
         var services = ServiceGroupConfiguration(
             services: [
                 .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
+                .init(service: PresenceService(presence: presence)),
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(
                     service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
@@ -109,6 +115,7 @@ struct Daemon {
         do {
             try await ServiceGroup(configuration: services).run()
             await sending.storeAcknowledgements()
+            await presence.save()
         } catch let error as StoreFailure.Failed {
             logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
             return 1

@@ -3,6 +3,7 @@ import NIOCore
 import RelayControlServer
 import RelayDirectory
 import RelayGateway
+import RelayPresence
 import ServiceLifecycle
 
 // The control server knows nothing of the service group; here it becomes a part of it.
@@ -13,6 +14,13 @@ struct Erasures: Service {
     var directory: Directory
 
     func run() async { await cancelWhenGracefulShutdown { [directory] in await directory.runErasures() } }
+}
+
+/// Tells who is there.
+struct PresenceService: Service {
+    var presence: Presence
+
+    func run() async { await cancelWhenGracefulShutdown { [presence] in await presence.run() } }
 }
 
 /// The gateway with an error that says where it could not listen.

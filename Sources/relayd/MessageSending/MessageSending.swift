@@ -34,16 +34,23 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     /// Messages of groups with more members are announced, not pushed.
     package let pushMembers: Int
     private let onAlert: @Sendable (Alert.Kind) -> Void
+    private let onContacts: @Sendable ([ContactChange]) -> Void
+    private let onOut: @Sendable ([DeviceID]) -> Void
 
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
     ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
     ///   - onAlert: called on an event loop or on the writer's thread.
+    ///   - onContacts: hears of contacts that changed, in the order of the commits; on the writer's thread.
+    ///   - onOut: hears of devices that may not be connected any more, whether they are or not. Any thread.
     package init(
         writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers,
-        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }
+        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }, onContacts: @escaping @Sendable ([ContactChange]) -> Void = { _ in },
+        onOut: @escaping @Sendable ([DeviceID]) -> Void = { _ in }
     ) {
         self.onAlert = onAlert
+        self.onContacts = onContacts
+        self.onOut = onOut
         precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
@@ -99,10 +106,12 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     }
 
     package func revoked(_ devices: [DeviceID]) {
+        onOut(devices)
         for device in devices { disconnect(device, .revoked) }
     }
 
     package func suspended(_ devices: [DeviceID]) {
+        onOut(devices)
         for device in devices { disconnect(device, .suspended) }
     }
 
@@ -128,6 +137,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         var accepted = 0
         var refused = 0
         var alerts: [Alert.Kind] = []
+        var contacts: [ContactChange] = []
         online.withLoops { loopsOf in
             func distribute(_ publication: Publication) {
                 if publication.audience.count > min(Limits.fanOutMembers, pushMembers) {
@@ -147,6 +157,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 }
             }
             func tell(_ changes: [ContactChange]) {
+                contacts += changes
                 for change in changes { loopsOf(change.user) { events[$0].append(.contact(change.user, change.row)) } }
             }
             func tell(_ change: KeyChange) {
@@ -193,12 +204,13 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 case .rejected(let rejection):
                     refused += 1
                     answer(.rejected(rejection))
-                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired:
+                case .done, .presenceSet, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired:
                     continue
                 }
             }
         }
         for alert in alerts { onAlert(alert) }
+        if !contacts.isEmpty { onContacts(contacts) }
         counters.messagesAccepted.add(accepted, ordering: .relaxed)
         counters.requestsRefused.add(refused, ordering: .relaxed)
         for (index, list) in events.enumerated() where !list.isEmpty {

@@ -50,6 +50,11 @@ package enum Command: Codable, Sendable {
     case recordPurge(PurgeRecord)
     /// Gives free pages of the file back; no table changes.
     case releaseSpace(pages: Int)
+    // MARK: Presence
+    case setPresence(SetPresence)
+    /// When users were last there. Whoever asks bounds how many they are.
+    case recordLastSeen([LastSeen])
+    // MARK: Receipts
     /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
     case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)

@@ -25,6 +25,8 @@ package enum Outcome: Sendable {
     case sent(SentOutcome)
     /// It was sent before, or never accepted: a reader finds out.
     case retried(Retry)
+    /// What the user shares now.
+    case presenceSet(PresenceSharing)
     /// The receipts that an acknowledgement or a read moved.
     case receipts([MovedReceipt])
     /// `remaining`: there is more to remove. `publication`: what the members of a group hear of it.

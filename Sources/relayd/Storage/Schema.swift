@@ -116,6 +116,7 @@ enum Schema {
         keys,
         erasure,
         retention,
+        presence,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.

@@ -8,6 +8,7 @@ import RelayCrypto
 import RelayDirectory
 import RelayMessageSending
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import RelayTestSupport
@@ -34,6 +35,7 @@ import Testing
                 socket: directory.file("c.sock"), access: AccessPolicy(adminGroup: adminGroup, viewGroup: viewGroup), startedAt: clock.now(),
                 listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example"),
             store: store, directory: users, sending: sending,
+            presence: Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock()),
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
             clock: clock, group: group,
@@ -284,6 +286,7 @@ import Testing
             settings: ControlServerSettings(
                 socket: socket, access: AccessPolicy(adminGroup: "a", viewGroup: "b"), startedAt: clock.now(), listening: [], publicURL: "http://x"),
             store: store, directory: users, sending: sending,
+            presence: Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock()),
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
             clock: clock, group: group,

@@ -16,6 +16,8 @@ final class GatewayLimits: Sendable {
     let addresses = MeterTable<NetworkAddress, AddressMeter>()
     let users = MeterTable<UserID, UserMeter>()
     let prekeys = PrekeyMeters()
+    /// Of what devices ask about presence.
+    let presence = MeterTable<DeviceID, BucketMeter>()
     private let handshakes = Mutex((allowed: TokenBucket(), returning: Int64.min))
 
     init(_ limits: RateLimits, clock: any MonotonicClock, wallClock: any WallClock, directory: Directory, alerts: (any AlertSink)?) {

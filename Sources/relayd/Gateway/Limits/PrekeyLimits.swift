@@ -32,6 +32,17 @@ extension GatewayLimits {
     private static let ofPair = Rate(tokens: Limits.prekeyFetchesOfPair, every: Limits.prekeyFetchOfPairInterval)
     private static let ofDevice = Rate(tokens: Limits.prekeyFetchesOfDevice, every: Limits.prekeyFetchOfDeviceInterval)
 
+    private static let presenceOfDevice = Rate(tokens: Limits.presenceQueries, every: Limits.presenceQueryInterval)
+
+    /// A device asks about presence, or changes what its user shares.
+    func checkPresence(_ principal: Principal) throws(WireFailure) {
+        guard !principal.noLimits else { return }
+        let now = clock.nanoseconds()
+        let meter = presence.borrow(principal.device, at: now)
+        defer { presence.giveBack(principal.device, at: now) }
+        if let wait = meter.take(Self.presenceOfDevice, at: now) { throw .rateLimited("this device asks about presence too often", wait: wait) }
+    }
+
     /// A device wants prekeys of a user's devices.
     func checkPrekeys(_ principal: Principal, of target: UserID) throws(WireFailure) {
         guard !principal.noLimits else { return }

@@ -5,7 +5,8 @@ import RelayHostAssigner
 import RelayModel
 import RelayWire
 
-/// The table of REST paths. The handlers are in Accounts.swift, Links.swift, Contacts.swift, Keys.swift, Chats.swift and Groups.swift.
+/// The table of REST paths. The handlers are in Accounts.swift, Links.swift, Contacts.swift, Keys.swift, Chats.swift, Groups.swift and
+/// Presence.swift.
 struct Routes: Sendable {
     typealias Handler = @Sendable (Request, GatewayContext) async throws -> Response
 
@@ -44,6 +45,7 @@ struct Routes: Sendable {
         add("/v1/chats/{chatId}/delete", [.post: delete], to: router)
         add("/v1/groups", [.post: createGroup], to: router)
         add("/v1/groups/{chatId}", [.post: changeGroup], to: router)
+        addPresence(to: router)
         return router
     }
 
