@@ -132,7 +132,8 @@ let package = Package(
             name: "relayd",
             dependencies: [
                 "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayPresence", "RelayRetention",
-                "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
+                "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging,
+                serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
@@ -158,14 +159,16 @@ let package = Package(
             "RelayGatewayTests", "relayd/Gateway",
             [
                 "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayPresence", "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf,
+                "RelayPresence", "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded,
+                swiftProtobuf,
                 logging,
                 serviceLifecycle,
             ]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
+                "RelayMessageSending",
                 "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),

@@ -35,7 +35,9 @@ extension Session {
         get throws(ClientError) {
             guard let presenceOf else { return nil }
             let state = try working()
-            return try state.storing { try presenceOf.values.map { try named($0, state) } }.sorted { ($0.name ?? "", $0.user) < ($1.name ?? "", $1.user) }
+            return try state.storing { try presenceOf.values.map { try named($0, state) } }.sorted {
+                ($0.name ?? "", $0.user) < ($1.name ?? "", $1.user)
+            }
         }
     }
 
@@ -50,7 +52,8 @@ extension Session {
     package func sharePresence(status: Bool? = nil, lastSeen: Bool? = nil) async throws(ClientError) -> PresenceSharing {
         let api = api
         return PresenceSharing(
-            try await withToken { token throws(ClientError) in try await api.changePresenceSettings(status: status, lastSeen: lastSeen, token: token) })
+            try await withToken { token throws(ClientError) in try await api.changePresenceSettings(status: status, lastSeen: lastSeen, token: token)
+            })
     }
 
     /// Of the members of a group those of whom there is something to tell. Fetched, whatever the session takes part in.

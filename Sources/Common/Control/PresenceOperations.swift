@@ -25,7 +25,8 @@ package struct PresenceSummary: ControlOperation {
         /// As configured.
         package var heartbeatSeconds: Int
         package var offlineAfterSeconds: Int
-        package init(usersOnline: CountClass, devicesOnline: CountClass, devicesWatching: CountClass, heartbeatSeconds: Int, offlineAfterSeconds: Int) {
+        package init(usersOnline: CountClass, devicesOnline: CountClass, devicesWatching: CountClass, heartbeatSeconds: Int, offlineAfterSeconds: Int)
+        {
             self.usersOnline = usersOnline
             self.devicesOnline = devicesOnline
             self.devicesWatching = devicesWatching

@@ -127,8 +127,9 @@ package final class Presence: Sendable {
     package var counts: PresenceCounts { inner.withLock { $0.state.counts } }
 
     private func look<Result: Sendable>(_ body: @escaping @Sendable (Reader) throws -> Result) async throws(PresenceError) -> Result {
-        do { return try await readers.read(body) } catch WriterError.overloaded { throw .overloaded } catch WriterError.stopping { throw .stopping } catch
-        { throw .storeFailed }
+        do { return try await readers.read(body) } catch WriterError.overloaded { throw .overloaded } catch WriterError.stopping {
+            throw .stopping
+        } catch { throw .storeFailed }
     }
 
     // MARK: Time

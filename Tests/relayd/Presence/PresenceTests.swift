@@ -32,6 +32,7 @@ private final class World {
     private(set) var store: Store
     private(set) var presence: Presence
     private(set) var users: [UserID] = []
+    private var seats: [PresenceSeat] = []
 
     init() async throws {
         directory = try TemporaryDirectory()
@@ -67,17 +68,18 @@ private final class World {
     func joins(_ user: Int) -> PresenceSeat {
         let seat = PresenceSeat(user: users[user], device: DeviceID(UInt64(user + 1)), lane: lane)
         presence.join(seat, .watch)
+        seats.append(seat)
         return seat
     }
 
-    /// Until a device was told something; what is read of the store comes in its own time.
+    /// Until a device was told something; what is read of the store comes in its own time. Meanwhile everybody who is there is heard.
     func until(_ user: Int, _ other: Int, is wanted: ShownPresence) async throws {
         let end = ContinuousClock.now + .seconds(300)
         while shown(other, to: user) != wanted || isUntold(user) {
             guard ContinuousClock.now < end else {
                 throw SupportFailure("\(other) is \(shown(other, to: user)) for \(user), not \(wanted)")
             }
-            try await passes(1)
+            try await passes(1, hearing: seats)
             await Task.yield()
         }
     }

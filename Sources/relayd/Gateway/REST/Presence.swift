@@ -35,7 +35,8 @@ extension Routes {
         let chat: ChatID = try id("chatId", context)
         return try request.reply(
             ServerFrames.presence(
-                try await presence { presence throws(PresenceError) in try await presence.presence(in: chat, for: principal.user) }, isSnapshot: true))
+                try await presence { presence throws(PresenceError) in try await presence.presence(in: chat, for: principal.user) }, isSnapshot: true)
+        )
     }
 
     private func presencePrincipal(_ request: Request) throws -> Principal {
