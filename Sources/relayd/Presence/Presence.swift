@@ -194,6 +194,14 @@ package final class Presence: Sendable {
         }
     }
 
+    /// Waits until every list of contacts that is being read has come. Not beside ``run()``.
+    /// - Returns: false when there was none.
+    func reads() async -> Bool {
+        guard inner.withLock({ $0.state.isReading }) else { return false }
+        for await _ in signals.stream where !inner.withLock({ $0.state.isReading }) { break }
+        return true
+    }
+
     private func deliver(_ updates: [PresenceUpdate]) async {
         guard !updates.isEmpty else { return }
         var lanes: [ObjectIdentifier: [PresenceUpdate]] = [:]
@@ -210,7 +218,8 @@ package final class Presence: Sendable {
 
     /// Stores when users were last there, those included who are there now. To be called before the store closes as well.
     package func save() async {
-        let users = inner.withLock { $0.state.usersToSave() }
+        let start = clock.now()
+        let users = inner.withLock { $0.state.usersToSave(PresenceMoment(tick: $0.tick, wall: start)) }
         var rest = users[...]
         while !rest.isEmpty {
             let wall = clock.now()
@@ -220,7 +229,7 @@ package final class Presence: Sendable {
             guard !entries.isEmpty else { continue }
             // What cannot be stored now is stored the next time.
             guard case .done? = try? await writer.perform(.recordLastSeen(entries)) else { return }
-            inner.withLock { $0.state.saved(entries) }
+            inner.withLock { $0.state.saved(entries, PresenceMoment(tick: $0.tick, wall: wall)) }
         }
     }
 }

@@ -37,8 +37,8 @@ struct PresenceState: ~Copyable {
     private var loads = CircularBuffer<Person>()
     private var loadsTurn = 0
     private var loading = 0
-    /// When users who have gone were last there, until that is stored.
-    private var unsaved: [UserID: Timestamp] = [:]
+    /// When users who have gone were last there: until that is stored, and what was read before has come.
+    private var gone: [UserID: Gone] = [:]
 
     /// A user of whom a device takes part, or did a moment ago.
     private final class Person {
@@ -50,33 +50,39 @@ struct PresenceState: ~Copyable {
         var isLoaded = false
         var loadedAt: UInt32?
         var load = Load.none
+        /// When the read that is running began.
+        var askedAt: UInt32 = 0
         var sharing = PresenceSharing(status: false, lastSeen: false)
         /// What was decided while the contacts were being read: it is newer.
         var decided: [UserID: Bool] = [:]
         var decidedSharing: PresenceSharing?
+        /// The last time was hidden meanwhile: that which was read is not to be told, whatever was decided after that.
+        var hidMeanwhile = false
         var isOnline = false
         /// When the last device went.
         var wentAt: UInt32 = 0
         var lastSeen: Timestamp?
         /// What others were told last, and when.
-        var told: Told = .nothing
+        var told = ShownPresence.nothing
         var toldAt: UInt32?
-        /// What they share has changed.
+        /// They are told also when it is as they were told last: what the user shares has changed, or somebody has seen it otherwise meanwhile.
         var mustTell = false
         var isListed = false
         var timer: TimerWheel<UserID>.Timer?
+        /// When the timer fires.
+        var due: UInt32 = 0
 
         init(_ user: UserID) { self.user = user }
 
         var isWatching: Bool { devices.contains { $0.watches } }
     }
 
-    private enum Load { case none, wanted, running }
-
-    private enum Told: Equatable {
-        case nothing
-        case shown(ShownPresence)
+    private struct Gone {
+        var at: Timestamp
+        var storedAt: UInt32?
     }
+
+    private enum Load { case none, wanted, running }
 
     /// A device that takes part, or whose connection was lost a moment ago.
     private final class Device {
@@ -112,8 +118,7 @@ struct PresenceState: ~Copyable {
 
     /// A device takes part from now on, or in another way than before.
     mutating func join(_ seat: PresenceSeat, watches: Bool, _ now: PresenceMoment) {
-        let person = people[seat.user] ?? Person(seat.user)
-        people[seat.user] = person
+        let person = remember(seat.user)
         let device: Device
         let place = person.devices.firstIndex { $0.seat.device == seat.device }
         if let place, person.devices[place].seat === seat {
@@ -136,7 +141,7 @@ struct PresenceState: ~Copyable {
         device.isSnapshot = false
         if watches || !person.isLoaded { wantLoad(person) }
         look(at: person, now)
-        if person.timer == nil { schedule(person, at: now.tick + offlineAfter + 1) }
+        schedule(person, by: now.tick + offlineAfter + 1)
     }
 
     /// A connection has ended, or its device does not take part any more.
@@ -150,7 +155,7 @@ struct PresenceState: ~Copyable {
             if loggedOut { person.wentAt = max(person.wentAt, now.tick) }
         }
         look(at: person, now)
-        if person.timer == nil { schedule(person, at: now.tick + Limits.presenceLinger) }
+        schedule(person, by: now.tick + Limits.presenceLinger)
     }
 
     /// These devices may not be connected any more.
@@ -163,7 +168,7 @@ struct PresenceState: ~Copyable {
             remove(place, of: person)
             person.wentAt = max(person.wentAt, now.tick)
             look(at: person, now)
-            if person.timer == nil { schedule(person, at: now.tick + Limits.presenceLinger) }
+            schedule(person, by: now.tick + Limits.presenceLinger)
         }
     }
 
@@ -172,7 +177,7 @@ struct PresenceState: ~Copyable {
         guard let person = people[seat.user], let device = person.devices.first(where: { $0.seat === seat }), !device.isAlive else { return }
         device.isAlive = true
         look(at: person, now)
-        if person.timer == nil { schedule(person, at: now.tick + offlineAfter + 1) }
+        schedule(person, by: now.tick + offlineAfter + 1)
     }
 
     /// It is not told anything any more.
@@ -189,15 +194,23 @@ struct PresenceState: ~Copyable {
         person.devices.remove(at: place)
     }
 
+    private mutating func remember(_ user: UserID) -> Person {
+        if let person = people[user] { return person }
+        let person = Person(user)
+        person.lastSeen = gone[user]?.at
+        people[user] = person
+        return person
+    }
+
     /// Whether the user is there may have changed.
     private mutating func look(at person: Person, _ now: PresenceMoment) {
         let isOnline = person.devices.contains { $0.isAlive }
         guard isOnline != person.isOnline else { return }
         person.isOnline = isOnline
         if !isOnline {
-            let minute = now.minute(of: person.wentAt)
-            person.lastSeen = minute
-            if !person.isLoaded || person.sharing.tellsLastSeen { unsaved[person.user] = minute }
+            let keeps = !person.isLoaded || person.sharing.tellsLastSeen
+            person.lastSeen = keeps ? now.minute(of: person.wentAt) : nil
+            if let lastSeen = person.lastSeen { gone[person.user] = Gone(at: lastSeen) }
         }
         list(person)
     }
@@ -209,7 +222,15 @@ struct PresenceState: ~Copyable {
         changedTurn += 1
     }
 
-    private mutating func schedule(_ person: Person, at tick: UInt32) { person.timer = wheel.schedule(person.user, at: tick) }
+    /// The user is looked at then at the latest.
+    private mutating func schedule(_ person: Person, by tick: UInt32) {
+        if let timer = person.timer {
+            guard tick < person.due else { return }
+            wheel.cancel(timer)
+        }
+        person.timer = wheel.schedule(person.user, at: tick)
+        person.due = tick
+    }
 
     /// The user's time is up: who was not heard of is given up.
     private mutating func check(_ user: UserID, _ now: PresenceMoment) {
@@ -233,10 +254,12 @@ struct PresenceState: ~Copyable {
             // Otherwise something was heard this moment: look once more.
         }
         look(at: person, now)
-        if next < .max { return schedule(person, at: next) }
+        if next < .max { return schedule(person, by: next) }
         guard person.devices.isEmpty else { return }
-        if person.isListed || person.load != .none || now.tick - min(now.tick, person.wentAt) < Limits.presenceLinger {
-            schedule(person, at: max(now.tick + 1, person.wentAt + Limits.presenceLinger))
+        // What is being read may be older than what is known here: so what was told last is remembered as well until it has been read.
+        let until = max(person.wentAt, person.toldAt ?? 0) + Limits.presenceLinger
+        if person.isListed || person.load != .none || now.tick < until {
+            schedule(person, by: max(now.tick + 1, until))
         } else {
             people[user] = nil
         }
@@ -269,13 +292,15 @@ struct PresenceState: ~Copyable {
 
     /// A user shares something else than before.
     mutating func share(_ user: UserID, _ sharing: PresenceSharing, _ now: PresenceMoment) {
-        if !sharing.tellsLastSeen { unsaved[user] = nil }
         // Who is away was seen at some time, which contacts may have been told.
-        let person = people[user] ?? Person(user)
-        people[user] = person
-        if person.load == .running { person.decidedSharing = sharing }
+        let person = remember(user)
+        if !sharing.tellsLastSeen { forgetLastSeen(of: person) }
+        if person.load == .running {
+            person.decidedSharing = sharing
+            if !sharing.tellsLastSeen { person.hidMeanwhile = true }
+        }
         if !person.isLoaded { wantLoad(person) }
-        if person.timer == nil { schedule(person, at: now.tick + Limits.presenceLinger) }
+        schedule(person, by: now.tick + Limits.presenceLinger)
         if person.isLoaded, person.sharing == sharing { return }
         person.sharing = sharing
         person.mustTell = true
@@ -284,6 +309,12 @@ struct PresenceState: ~Copyable {
         // What they see of others has changed as much.
         person.loadedAt = nil
         readAnew(person)
+    }
+
+    /// What is hidden is not kept: nor is it there again when the user shows it later.
+    private mutating func forgetLastSeen(of person: Person) {
+        person.lastSeen = nil
+        gone[person.user] = nil
     }
 
     /// The user's devices are told everything once more: what it needs is in the store.
@@ -313,6 +344,7 @@ struct PresenceState: ~Copyable {
         defer {
             person.decided = [:]
             person.decidedSharing = nil
+            person.hidMeanwhile = false
         }
         person.loadedAt = now.tick
         guard let audience else {
@@ -320,9 +352,16 @@ struct PresenceState: ~Copyable {
             if person.devices.contains(where: \.isAttached) { wantLoad(person) }
             return
         }
+        // Older than what was forgotten meanwhile: a user who hides now may be shown in it.
+        guard now.tick - person.askedAt < Limits.presenceLinger else { return wantLoad(person) }
         person.isLoaded = true
         person.sharing = person.decidedSharing ?? audience.own.sharing
-        if !person.sharing.tellsLastSeen { unsaved[user] = nil }
+        if !person.sharing.tellsLastSeen {
+            forgetLastSeen(of: person)
+        } else if person.lastSeen == nil, !person.hidMeanwhile {
+            // From before the user was in memory.
+            person.lastSeen = audience.own.lastSeen
+        }
         var contacts = audience.contacts.map(\.user)
         var lacks = false
         for (peer, accepted) in person.decided {
@@ -360,18 +399,22 @@ struct PresenceState: ~Copyable {
 
     /// When a user was last there, as far as that is in memory.
     borrowing func lastSeen(of user: UserID, _ now: PresenceMoment) -> Timestamp? {
-        guard let person = people[user] else { return unsaved[user] }
-        return person.isOnline ? now.minute(of: heard(person)) : person.lastSeen ?? unsaved[user]
+        guard let person = people[user] else { return gone[user]?.at }
+        return person.isOnline ? now.minute(of: heard(person)) : person.lastSeen
     }
 
     private borrowing func shown(_ row: PresenceRow, to viewer: PresenceSharing) -> ShownPresence {
         guard let person = people[row.user] else {
             var row = row
-            if let newer = unsaved[row.user] { row.lastSeen = newer }
+            if let newer = gone[row.user] { row.lastSeen = newer.at }
             return PresenceState.shown(false, row.lastSeen, row.sharing.and(viewer))
         }
         let sharing = person.isLoaded ? person.sharing : row.sharing
-        return PresenceState.shown(person.isOnline, person.lastSeen ?? unsaved[row.user] ?? row.lastSeen, sharing.and(viewer))
+        let lastSeen = person.isLoaded ? person.lastSeen : person.lastSeen ?? row.lastSeen
+        // Not told to the others yet. It never is when it is soon as it was: then this viewer has to be told nevertheless. Of what is hidden now as
+        // before nobody is told: an update would tell that something has happened.
+        if person.isListed, viewer.status, PresenceState.shown(person.isOnline, lastSeen, sharing) != person.told { person.mustTell = true }
+        return PresenceState.shown(person.isOnline, lastSeen, sharing.and(viewer))
     }
 
     private static func shown(_ isOnline: Bool, _ lastSeen: Timestamp?, _ sharing: PresenceSharing) -> ShownPresence {
@@ -408,14 +451,10 @@ struct PresenceState: ~Copyable {
         }
         if let toldAt = person.toldAt, now.tick - toldAt < Limits.presenceHold { return nil }
         let shown = PresenceState.shown(person.isOnline, person.lastSeen, person.sharing)
-        guard person.mustTell || person.told != .shown(shown) else { return 0 }
-        // Who was never told of and shows nothing: the others' snapshots said so.
-        defer {
-            person.told = .shown(shown)
-            person.toldAt = now.tick
-            person.mustTell = false
-        }
-        if !person.mustTell, person.told == .nothing, shown == .nothing { return 0 }
+        guard person.mustTell || person.told != shown else { return 0 }
+        person.told = shown
+        person.toldAt = now.tick
+        person.mustTell = false
         for contact in person.contacts {
             guard let viewer = people[contact], viewer.isLoaded else { continue }
             var own: ShownPresence?
@@ -446,6 +485,9 @@ struct PresenceState: ~Copyable {
         var more = false
     }
 
+    /// Contacts of users are being read.
+    var isReading: Bool { loading > 0 }
+
     /// Does a slice of what there is to do.
     mutating func take(_ now: PresenceMoment) -> Actions {
         var actions = Actions()
@@ -471,6 +513,7 @@ struct PresenceState: ~Copyable {
                 continue
             }
             person.load = .running
+            person.askedAt = now.tick
             loading += 1
             actions.loads.append(person.user)
         }
@@ -516,8 +559,10 @@ struct PresenceState: ~Copyable {
     // MARK: What is stored
 
     /// Users about whom there is something to store.
-    borrowing func usersToSave() -> [UserID] {
-        people.values.lazy.filter { $0.isOnline && $0.isLoaded && $0.sharing.tellsLastSeen }.map(\.user) + unsaved.keys
+    mutating func usersToSave(_ now: PresenceMoment) -> [UserID] {
+        gone = gone.filter { _, last in last.storedAt.map { now.tick - $0 < Limits.presenceLinger } ?? true }
+        return people.values.lazy.filter { $0.isOnline && $0.isLoaded && $0.sharing.tellsLastSeen }.map(\.user)
+            + gone.lazy.filter { $0.value.storedAt == nil }.map(\.key)
     }
 
     /// When these were last there, as of now.
@@ -527,12 +572,12 @@ struct PresenceState: ~Copyable {
                 guard person.isLoaded, person.sharing.tellsLastSeen else { return nil }
                 return LastSeen(user: user, at: now.minute(of: heard(person)))
             }
-            return unsaved[user].map { LastSeen(user: user, at: $0) }
+            return gone[user].map { LastSeen(user: user, at: $0.at) }
         }
     }
 
-    mutating func saved(_ entries: [LastSeen]) {
-        for entry in entries where unsaved[entry.user] == entry.at { unsaved[entry.user] = nil }
+    mutating func saved(_ entries: [LastSeen], _ now: PresenceMoment) {
+        for entry in entries where gone[entry.user]?.at == entry.at { gone[entry.user]?.storedAt = now.tick }
     }
 
     // MARK: For the operator
