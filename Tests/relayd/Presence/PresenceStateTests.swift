@@ -508,8 +508,16 @@ private final class Simulation {
         world.letLoadsThrough()
         world.passes(10)
         #expect(world.shown(1, to: 2) == .offline(world.minute(1)))
-        world.passes(Int(Limits.presenceLinger))
+    }
+
+    @Test func whatWasHiddenWhileItIsReadIsGone() {
+        let world = Simulation()
+        world.befriend(1, [2])
+        world.stored[1] = world.minute(1)
+        world.joins(2)
+        world.passes(5)
         world.holdsLoads = true
+        world.shares(1, PresenceSharing())
         world.shares(1, PresenceSharing(status: true, lastSeen: false))
         world.shares(1, PresenceSharing())
         world.letLoadsThrough()
@@ -653,7 +661,6 @@ private final class Simulation {
         world.joins(2)
         world.passes(10)
         let before = world.updates(2)
-        world.sharing[3] = PresenceSharing(status: false)
         world.holdsLoads = true
         let alice = world.joins(1)
         world.joins(3)
