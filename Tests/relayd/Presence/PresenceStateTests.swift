@@ -183,7 +183,11 @@ private final class Simulation {
     }
     func save() {
         let entries = toSave()
-        for entry in entries { stored[Int(entry.user.rawValue)] = entry.at }
+        // As the store does: what is hidden is not kept, whoever sends it.
+        for entry in entries {
+            let user = Int(entry.user.rawValue)
+            if (sharing[user] ?? PresenceSharing()).tellsLastSeen { stored[user] = max(stored[user] ?? entry.at, entry.at) }
+        }
         state.saved(entries, now)
     }
 }
