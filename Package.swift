@@ -86,10 +86,11 @@ let package = Package(
         module("RelayCrypto", "Common/Crypto", ["RelayModel", "CSodium", "CZlib"], exclude: ["CSodium", "CZlib"]),
         module("RelayTLS", "Common/TLS", ["COpenSSL"], exclude: ["COpenSSL"]),
         module("RelaySQLite", "Common/SQLite", ["CSQLite"], exclude: ["CSQLite"]),
+        module("RelayMetrics", "relayd/Metrics", ["RelayModel"]),
 
         // Floor 3
         module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
-        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelaySQLite", nioCore, nioPosix]),
+        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelaySQLite", nioCore, nioPosix]),
 
         // Floor 4
         module(
@@ -102,20 +103,21 @@ let package = Package(
         // Floor 5
         module(
             "RelayMessageSending", "relayd/MessageSending",
-            ["RelayModel", "RelayWire", "RelayStorage", "RelayDirectory", nioCore]),
+            ["RelayModel", "RelayMetrics", "RelayWire", "RelayStorage", "RelayDirectory", nioCore]),
 
         // Floor 6
         module(
             "RelayGateway", "relayd/Gateway",
             [
-                "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
-                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+                "RelayModel", "RelayMetrics", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayMessageSending", nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore,
+                swiftProtobuf, logging,
                 serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
@@ -129,8 +131,9 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayMessageSending",
-                "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
+                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention",
+                "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging,
+                serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
@@ -138,6 +141,7 @@ let package = Package(
 
         // Tests mirror the folders.
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
+        tests("RelayMetricsTests", "relayd/Metrics", ["RelayMetrics", "RelayModel", "RelayTestSupport"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
@@ -146,25 +150,28 @@ let package = Package(
         tests(
             "RelayRetentionTests", "relayd/Retention",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
-        tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+        tests("RelayStorageTests", "relayd/Storage", ["RelayMetrics", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
-        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
+        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayMetrics", "RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests(
             "RelayGatewayTests", "relayd/Gateway",
             [
-                "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf,
+                "RelayModel", "RelayMetrics", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, hummingbird,
+                swiftProtobuf,
                 logging,
                 serviceLifecycle,
             ]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
-                "RelayControlServer",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention",
+                "RelayMessageSending", "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),
-        tests("RelaydTests", "relayd/Main", ["relayd", "RelayGateway", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
+        tests(
+            "RelaydTests", "relayd/Main",
+            ["relayd", "RelayMetrics", "RelayStorage", "RelayGateway", "RelayModel", "RelayControl", "RelayTestSupport", logging]),
         tests(
             "ChatctlTests", "chatctl",
             [
@@ -192,12 +199,12 @@ let package = Package(
             name: "websocket-echo", dependencies: ["RelayModel", "RelayHTTP", "RelayTLS", nioCore, nioPosix], path: "Tests/Echo",
             swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
+        tests("DocumentTests", "Documents", ["RelayMetrics", "RelayModel", "RelayWire"]),
         tests(
             "IntegrationTests", "Integration",
             [
                 "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelaySQLite", "RelayStorage",
-                nioCore, swiftProtobuf,
+                nioCore, nioPosix, swiftProtobuf,
             ]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],

@@ -8,7 +8,7 @@ struct Floors {
         floorOf: [
             "CSQLite": 0, "CSodium": 0, "CZlib": 0, "COpenSSL": 0, "CSystemd": 0, "CQREncode": 0,
             "RelayModel": 1,
-            "RelayWire": 2, "RelayControl": 2, "RelayCrypto": 2, "RelayTLS": 2, "RelaySQLite": 2,
+            "RelayWire": 2, "RelayControl": 2, "RelayCrypto": 2, "RelayTLS": 2, "RelaySQLite": 2, "RelayMetrics": 2,
             "RelayHTTP": 3, "RelayStorage": 3,
             "RelayClient": 4, "RelayDirectory": 4, "RelayHostAssigner": 4, "RelayRetention": 4,
             "RelayMessageSending": 5,

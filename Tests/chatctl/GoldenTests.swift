@@ -324,6 +324,68 @@ import Testing
         try check("retention-status", status) { $0.retention(status) }
     }
 
+    @Test func metrics() throws {
+        func plain(_ name: String, _ type: String, _ group: String, _ samples: [([String: String], Double)]) -> MetricRecord {
+            MetricRecord(
+                name: name, type: type, group: group, help: "What it is",
+                samples: samples.map { MetricSampleRecord(labels: $0.0, value: $0.1, histogram: nil) })
+        }
+        func histogram(_ name: String, _ value: MetricHistogramRecord) -> MetricRecord {
+            MetricRecord(
+                name: name, type: "histogram", group: "store", help: "What it is",
+                samples: [MetricSampleRecord(labels: [:], value: nil, histogram: value)])
+        }
+        let times = MetricHistogramRecord(
+            count: 12_345, sum: 61.7, p50: 0.000_15, p99: 0.034, p999: 2.5, bounds: [0.0002, 0.05, 5], counts: [12_000, 300, 45, 0])
+        let none = MetricHistogramRecord(count: 0, sum: 0, p50: nil, p99: nil, p999: nil, bounds: [1, 2], counts: [0, 0, 0])
+        let reply = MetricsShow.Reply(
+            at: Self.now,
+            metrics: [
+                plain(
+                    "relayd_sends_total", "counter", "messages",
+                    [(["result": "accepted"], 1_234_567), (["result": "device_set"], 3), (["result": "failed"], 0)]),
+                plain("relayd_purge_progress_ratio", "gauge", "store", [([:], 0.256)]),
+                plain("relayd_store_bytes", "gauge", "store", [([:], 1_610_612_736)]),
+                histogram("relayd_commit_seconds", times), histogram("relayd_commit_commands", none),
+                plain("relayd_alerts_total", "counter", "process", [(["kind": "low_prekeys"], 0), (["kind": "blocked_sender"], 0)]),
+                plain("relayd_cpu_seconds_total", "counter", "process", [([:], 7325.5)]),
+                plain("relayd_start_time_seconds", "gauge", "process", [([:], 1_795_253_400.25)]),
+                plain("relayd_build_info", "gauge", "process", [(["version": "0.1.0"], 1)]),
+            ])
+        try check("metrics-show", reply) { $0.metrics(reply) }
+    }
+
+    @Test func metricsHistory() throws {
+        let values: [Double?] = (0..<100).map { $0 % 10 == 0 ? nil : Double($0 * $0) }
+        let reply = MetricsHistory.Reply(
+            times: (0..<100).map { Self.now + .seconds(60 * $0) },
+            series: [
+                MetricsHistory.Series(name: "sends", meaning: "messages accepted", unit: .perMinute, values: values),
+                MetricsHistory.Series(name: "commit-p99", meaning: "commits", unit: .seconds, values: values.map { $0.map { $0 / 100_000 } }),
+                MetricsHistory.Series(name: "memory", meaning: "resident memory", unit: .bytes, values: values.map { _ in 52_428_800 }),
+                MetricsHistory.Series(name: "queue", meaning: "waiting", unit: .count, values: values.map { _ in 0 }),
+                MetricsHistory.Series(name: "send-p99", meaning: "answers", unit: .seconds, values: values.map { _ in nil }),
+            ])
+        try check("metrics-history", reply) { $0.metricsHistory(reply, ascii: false) }
+        try check("metrics-history-ascii", reply) { $0.metricsHistory(reply, ascii: true) }
+        let empty = MetricsHistory.Reply(times: [], series: [])
+        try check("metrics-history-empty", empty) { $0.metricsHistory(empty, ascii: false) }
+    }
+
+    @Test(arguments: [
+        (0.0, "0 ms"), (0.000_05, "0.05 ms"), (0.009, "9.00 ms"), (0.034, "34 ms"), (0.9994, "999 ms"), (1.25, "1.3 s"), (119, "119.0 s"),
+        (7200, "2 h"),
+    ])
+    func shortTimes(seconds: Double, text: String) { #expect(Figures.shortTime(seconds) == text) }
+
+    @Test func sparklines() {
+        #expect(Sparkline.of([], ascii: false) == "")
+        #expect(Sparkline.of([0, 1, 2, 4, nil, 7], ascii: false) == "▁▂▃▅ █")
+        #expect(Sparkline.of([0, 7], ascii: true) == "_#")
+        #expect(Sparkline.of((0..<1440).map { Double($0) }, ascii: false).count == Sparkline.width)
+        #expect(Sparkline.of((0..<1440).map { $0 == 700 ? 9 : 0 }, ascii: false).filter { $0 == "█" }.count == 1, "one minute of a day is seen")
+    }
+
     @Test func benchPairs() throws { try check("bench-pairs", BenchSamples.pairs) { BenchSamples.pairs.show(on: &$0) } }
     @Test func benchFanOut() throws { try check("bench-fanout", BenchSamples.fanOut) { BenchSamples.fanOut.show(on: &$0) } }
     @Test func benchOffline() throws { try check("bench-offline", BenchSamples.offline) { BenchSamples.offline.show(on: &$0) } }

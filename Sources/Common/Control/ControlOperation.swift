@@ -51,6 +51,9 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case retentionStop = "retention/stop"
     case retentionStatus = "retention/status"
     case retentionVerify = "retention/verify"
+    // MARK: Metrics; their text for Prometheus is `GET /v1/metrics`.
+    case metricsShow = "metrics/show"
+    case metricsHistory = "metrics/history"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -61,7 +64,7 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
-            .retentionStatus, .retentionVerify:
+            .retentionStatus, .retentionVerify, .metricsShow, .metricsHistory:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,

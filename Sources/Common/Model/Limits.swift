@@ -308,6 +308,24 @@ package enum Limits {
     /// A flood of alerts is one line of the log in this time.
     package static let alertLogInterval = Duration.seconds(60)
 
+    // MARK: Metrics
+
+    /// How often figures are taken. Readers see nothing newer, so that nobody can watch single messages arrive by asking often; Prometheus asks as
+    /// often by default.
+    package static let metricInterval = Duration.seconds(15)
+    /// One value a minute for a day: 13 series of 16 bytes, 300 KB.
+    package static let metricHistoryInterval = Duration.seconds(60)
+    package static let metricHistory = 24 * 60
+    /// How often an event loop is asked how late it is.
+    package static let loopProbeInterval = Duration.seconds(1)
+    /// Connections to the listener for metrics at the same time: a Prometheus, its twin, and people.
+    package static let metricConnections = 16
+    /// Chats that one step of counting what is not delivered looks at, messages of one chat that it counts at most, and steps between two figures: some
+    /// milliseconds of a reader each, and a hundred thousand chats in some six minutes.
+    package static let undeliveredChats = 200
+    package static let undeliveredMessages = 4096
+    package static let undeliveredSteps = 20
+
     // MARK: Operators
 
     /// Rows of contacts that one page of everybody's blocks looks at, some milliseconds of a reader: most users block nobody.

@@ -5,6 +5,7 @@ import NIOCore
 import RelayControl
 import RelayDirectory
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
 import RelayRetention
 import RelayStorage
@@ -15,6 +16,7 @@ struct Operations: Sendable {
     let directory: Directory
     let sending: MessageSending
     let retention: Retention
+    let metrics: PublishedMetrics
     let settings: ControlServerSettings
     let clock: any WallClock
     let logger: Logger
@@ -138,6 +140,9 @@ struct Operations: Sendable {
         case .retentionStop: try await retentionStop(body, peer)
         case .retentionStatus: try await retentionStatus(body)
         case .retentionVerify: try await retentionVerify(body)
+        // MARK: Metrics
+        case .metricsShow: try await metricsShow(body)
+        case .metricsHistory: try await metricsHistory(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)
@@ -161,8 +166,13 @@ struct Operations: Sendable {
         } catch let error as DirectoryError {
             throw ControlError(error, subject: subject(request))
         } catch {
-            logger.error("an operation failed", metadata: ["operation": "\(Operation.name.path)", "error": "\(type(of: error))"])
-            throw ControlError(.failed, "\(Operation.name.path) failed inside relayd", hint: "journalctl -u relayd says why")
+            let token = CorrelationToken()
+            logger.error(
+                "an operation failed",
+                metadata: ["operation": "\(Operation.name.path)", "error": "\(type(of: error))", "request": "\(token)"])
+            var failure = ControlError(.failed, "\(Operation.name.path) failed inside relayd", hint: "journalctl -u relayd | grep \(token)")
+            failure.request = token.description
+            throw failure
         }
     }
 

@@ -2,6 +2,7 @@ import NIOCore
 import RelayDirectory
 import RelayHTTP
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
 import RelayStorage
 import RelayWire
@@ -192,8 +193,11 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
             stream.delete(
                 request: request, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs, forEveryone: delete.forEveryone)
         case .contactsSeen(let version): stream.contactsSeen(version)
-        case .invalid(let request, let failure): write(ServerFrames.error(request, failure))
+        case .invalid(let request, let failure):
+            environment.settings.metrics.sends.add(.malformed)
+            write(ServerFrames.error(request, failure))
         case .unreadable(let failure):
+            environment.settings.metrics.sends.add(.malformed)
             write(ServerFrames.error(0, failure))
             end(failure.code)
         case .wrongType: end(code: 1003, reason: "\(encoding.subprotocol) has \(encoding == .proto ? "binary" : "text") messages only")

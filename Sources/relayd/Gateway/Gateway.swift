@@ -5,6 +5,7 @@ import NIOCore
 import RelayDirectory
 import RelayHostAssigner
 import RelayMessageSending
+import RelayMetrics
 import ServiceLifecycle
 
 /// The door for clients: REST and WebSockets on one port.
@@ -29,13 +30,19 @@ package final class Gateway: Service {
             settings: settings, directory: directory, sending: sending,
             open: OpenConnections(httpLimit: settings.httpConnections, logger: logger),
             limits: GatewayLimits(
-                settings.rates, clock: settings.monotonicClock, wallClock: settings.clock, directory: directory, alerts: settings.alerts),
+                settings.rates, clock: settings.monotonicClock, wallClock: settings.clock, directory: directory, alerts: settings.alerts,
+                metrics: settings.metrics),
             loops: Array(group.makeIterator()))
         self.assigner = assigner
         self.group = group
         self.logger = logger
         self.onBound = onBound
     }
+
+    /// Connections that speak HTTP, or nothing yet. Any thread.
+    package var httpConnections: Int { environment.open.http }
+    /// Any thread.
+    package var webSockets: Int { environment.open.webSockets }
 
     /// Changes the limits for running and new connections. Any thread.
     package func apply(_ rates: RateLimits) { environment.limits.rates.apply(rates) }

@@ -22,6 +22,8 @@ struct Configuration: Sendable, Equatable {
     var contacts = ContactPolicy()
     var erasureGrace = Grace(Limits.erasureGrace)
     var purgeHours = 6
+    /// Nil: metrics are on the control socket only.
+    var metricsAddress: ListenAddress?
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto

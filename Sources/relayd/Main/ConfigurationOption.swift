@@ -109,6 +109,23 @@ struct ConfigurationOption: Sendable {
                 "Every so many hours relayd deletes what its policies do not keep; chatctl retention shows and changes those.",
                 "0: only when chatctl retention purge is called.",
             ]),
+        ConfigurationOption(
+            section: "metrics", key: "listen", allowed: "a loopback address with a port, such as \"127.0.0.1:9464\", or \"\"",
+            documentation: [
+                "Where GET /metrics answers a Prometheus on this host, besides chatctl and the control socket. Every user of the host can read it.",
+                "Empty: nowhere.",
+            ],
+            read: { .text($0.metricsAddress?.description ?? "") },
+            write: { configuration, value in
+                guard case .text(let text) = value else { return false }
+                if text.isEmpty {
+                    configuration.metricsAddress = nil
+                    return true
+                }
+                guard let address = ListenAddress(text), address.isLoopback else { return false }
+                configuration.metricsAddress = address
+                return true
+            }),
         .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),

@@ -9,6 +9,7 @@ import RelayDirectory
 import RelayGateway
 import RelayHostAssigner
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
 import RelayRetention
 import RelayStorage
@@ -36,29 +37,33 @@ struct Daemon {
         let clock = SystemWallClock()
         let startedAt = clock.now()
         let failure = StoreFailure()
+        let metrics = Metrics(startedAt: startedAt, version: relayVersion)
         let store: Store
         do {
             store = try Store(
-                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, onFailure: { failure.report($0) })
+                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, metrics: metrics,
+                onFailure: { failure.report($0) })
         } catch {
             logger.critical("\(error)")
             return 1
         }
         let status = await run(
-            store: store, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
+            store: store, metrics: metrics, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
         await store.close()
         logger.notice("stopped", metadata: ["status": "\(status)"])
         return status
     }
 
     private func run(
-        store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
+        store: Store, metrics: Metrics, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
-        let alerts = RecentAlerts(clock: SystemMonotonicClock(), logger: Logger(label: "alerts"))
+        let alerts = RecentAlerts(clock: SystemMonotonicClock(), logger: Logger(label: "alerts"), metrics: metrics)
+        let published = PublishedMetrics(metrics.snapshot(at: startedAt))
+        LoopProbe.start(on: Array(group.makeIterator()), metrics)
         let sending = MessageSending(
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
-            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) })
+            metrics: metrics, onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) })
         let directory: Directory
         do {
             directory = try await Directory(
@@ -71,17 +76,18 @@ struct Daemon {
         }
         let retention = Retention(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: configuration.pushMembers)
-        let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
+        let readiness = Readiness(
+            awaited: configuration.metricsAddress == nil ? 2 : 3, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
             settings: ControlServerSettings(
                 socket: configuration.controlSocket,
                 access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
                 listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
-            store: store, directory: directory, sending: sending, retention: retention, clock: clock, group: group,
+            store: store, directory: directory, sending: sending, retention: retention, metrics: published, clock: clock, group: group,
             logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors, alerts), directory: directory, sending: sending,
+            settings: gatewaySettings(descriptors: descriptors, alerts, metrics), directory: directory, sending: sending,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
@@ -100,11 +106,21 @@ struct Daemon {
                 .init(
                     service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: Erasures(directory: directory)),
+                .init(
+                    service: MetricSampler(
+                        metrics: metrics, published: published, store: store, gateway: gateway, retention: retention, clock: clock)),
                 .init(service: reloader),
                 .init(
                     service: PurgeSchedule(retention: retention, every: .seconds(configuration.purgeHours * 3600), logger: Logger(label: "retention"))
                 ),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
+        if let address = configuration.metricsAddress {
+            let listener = MetricsListener(
+                host: address.host, port: address.port, metrics: published, group: group, logger: Logger(label: "metrics"),
+                onListening: { readiness.one() })
+            services.services.append(
+                .init(service: MetricsEndpoint(listener: listener, address: address), failureTerminationBehavior: .gracefullyShutdownGroup))
+        }
         services.maximumGracefulShutdownDuration = Self.stopPatience
         do {
             try await ServiceGroup(configuration: services).run()
@@ -129,7 +145,7 @@ struct Daemon {
     }
 
     /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
-    private func gatewaySettings(descriptors: Int, _ alerts: RecentAlerts) -> GatewaySettings {
+    private func gatewaySettings(descriptors: Int, _ alerts: RecentAlerts, _ metrics: Metrics) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
@@ -139,6 +155,7 @@ struct Daemon {
         settings.devicesPerUser = configuration.devicesPerUser
         settings.rates = configuration.rates
         settings.alerts = alerts
+        settings.metrics = metrics
         return settings
     }
 

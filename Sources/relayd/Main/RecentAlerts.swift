@@ -1,4 +1,5 @@
 import Logging
+import RelayMetrics
 import RelayModel
 import Synchronization
 
@@ -13,14 +14,17 @@ final class RecentAlerts: AlertSink {
 
     private let clock: any MonotonicClock
     private let logger: Logger
+    private let metrics: Metrics
     private let state = Mutex(State())
 
-    init(clock: any MonotonicClock, logger: Logger) {
+    init(clock: any MonotonicClock, logger: Logger, metrics: Metrics = Metrics()) {
+        self.metrics = metrics
         self.clock = clock
         self.logger = logger
     }
 
     func raise(_ alert: Alert) {
+        metrics.alerts.add(AlertLabel(alert.kind))
         let name = alert.kind.className
         let now = clock.nanoseconds()
         let count = state.withLock { state -> Int? in

@@ -1,5 +1,6 @@
 import NIOCore
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import RelayStorage
 import Synchronization
@@ -12,7 +13,7 @@ package struct SendingStatistics: Sendable {
     package var requestsRefused: Int
 }
 
-final class Counters: Sendable {
+final class SendingCounters: Sendable {
     let messagesAccepted = Atomic(0)
     let envelopesDelivered = Atomic(0)
     let requestsRefused = Atomic(0)
@@ -29,7 +30,8 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     let readers: ReaderPool
     private let loops: [any EventLoop]
     private let online = OnlineTable()
-    private let counters = Counters()
+    private let counters = SendingCounters()
+    let metrics: Metrics
     private var hubs: [LoopHub] = []
     /// Messages of groups with more members are announced, not pushed.
     package let pushMembers: Int
@@ -38,12 +40,14 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
     ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
+    ///   - metrics: where sends, deliveries and acknowledgements are counted.
     ///   - onAlert: called on an event loop or on the writer's thread.
     package init(
         writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers,
-        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }
+        metrics: Metrics = Metrics(), onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }
     ) {
         self.onAlert = onAlert
+        self.metrics = metrics
         precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
@@ -51,7 +55,8 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         self.pushMembers = pushMembers
         hubs = loops.enumerated().map {
             LoopHub(
-                index: $0, loop: $1, writer: writer, readers: readers, online: online, counters: counters, pushMembers: pushMembers, receiver: self)
+                index: $0, loop: $1, writer: writer, readers: readers, online: online, counters: counters, metrics: metrics, pushMembers: pushMembers,
+                receiver: self)
         }
     }
 
@@ -123,10 +128,11 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         min(.milliseconds(connections / Limits.connectionsPerMillisecond), Limits.writerPatience)
     }
 
-    package func committed(_ batch: [Committed]) {
+    package func committed(_ batch: [Committed], since: Int64) {
         var events: [[LoopHub.Event]] = Array(repeating: [], count: loops.count)
         var accepted = 0
         var refused = 0
+        var acknowledgements = 0
         var alerts: [Alert.Kind] = []
         online.withLoops { loopsOf in
             func distribute(_ publication: Publication) {
@@ -169,9 +175,11 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     accepted += 1
                     distribute(publication)
                 case .retried(let retry):
+                    metrics.sends.add(.repeated)
                     guard let origin = entry.origin else { continue }
                     events[origin.loop].append(.retry(connection: origin.connection, request: origin.request, retry))
                 case .receipts(let moved):
+                    if case .acknowledge(let entries) = entry.command { acknowledgements += entries.count }
                     answer(.done)
                     for receipt in moved {
                         for user in receipt.audience { loopsOf(user) { events[$0].append(.receipt(user, receipt.row)) } }
@@ -192,6 +200,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     if let publication { distribute(publication) }
                 case .rejected(let rejection):
                     refused += 1
+                    if entry.command.isSending { metrics.sends.add(rejection.sendResult) }
                     answer(.rejected(rejection))
                 case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired:
                     continue
@@ -200,10 +209,12 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         }
         for alert in alerts { onAlert(alert) }
         counters.messagesAccepted.add(accepted, ordering: .relaxed)
+        metrics.sends.add(.accepted, accepted)
+        metrics.acknowledgements.add(acknowledgements)
         counters.requestsRefused.add(refused, ordering: .relaxed)
         for (index, list) in events.enumerated() where !list.isEmpty {
             let hub = hubs[index]
-            loops[index].execute { hub.handle(list) }
+            loops[index].execute { hub.handle(list, since: since) }
         }
     }
 

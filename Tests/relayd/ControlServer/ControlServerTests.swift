@@ -7,6 +7,7 @@ import RelayControlServer
 import RelayCrypto
 import RelayDirectory
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
 import RelayRetention
 import RelayStorage
@@ -36,7 +37,7 @@ import Testing
             store: store, directory: users, sending: sending,
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
-            clock: clock, group: group,
+            metrics: PublishedMetrics(Metrics().snapshot(at: clock.now())), clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listens.finish() })
         let task = Task { try await server.run() }
@@ -286,7 +287,7 @@ import Testing
             store: store, directory: users, sending: sending,
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
-            clock: clock, group: group,
+            metrics: PublishedMetrics(Metrics().snapshot(at: clock.now())), clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         await #expect(throws: error) { try await server.run() }
         await store.close()

@@ -34,6 +34,17 @@ import Testing
         #expect(file.lines.count == ConfigurationOption.all.count)
     }
 
+    @Test func metricsAreForThisHostOnly() throws {
+        #expect(try parse("[metrics]\nlisten = \"\"").metricsAddress == nil)
+        #expect(try parse("[metrics]\nlisten = \"localhost:9464\"").metricsAddress?.isLoopback == true)
+        for address in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464", "9464", "127.0.0.1"] {
+            #expect(
+                problems("[metrics]\nlisten = \"\(address)\"") == [
+                    "relayd.toml:2: metrics.listen must be a loopback address with a port, such as \"127.0.0.1:9464\", or \"\", not \"\(address)\""
+                ])
+        }
+    }
+
     @Test func namesAreUnique() { #expect(Set(ConfigurationOption.all.map(\.name)).count == ConfigurationOption.all.count) }
 
     @Test func everyKeyCanBeSet() throws {
@@ -52,6 +63,8 @@ import Testing
             readers = 4
             [erase]
             grace = "36h"
+            [metrics]
+            listen = "[::1]:9464"
             [limits]
             message_bytes = 131072
             devices_per_user = 1
@@ -82,6 +95,7 @@ import Testing
         #expect(configuration.storePath == "/tmp/r.db")
         #expect(configuration.storeReaders == 4)
         #expect(configuration.erasureGrace.duration == .seconds(36 * 3600) && configuration.erasureGrace.description == "36h")
+        #expect(configuration.metricsAddress == ListenAddress(host: "::1", port: 9464))
         #expect(configuration.messageBytes == 131_072)
         #expect(configuration.devicesPerUser == 1)
         #expect(configuration.inviteHours == 2)
@@ -111,7 +125,7 @@ import Testing
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [erase], [limits], [listen], [log], [retention], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [erase], [limits], [listen], [log], [metrics], [retention], [store]"
             ),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
             ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),

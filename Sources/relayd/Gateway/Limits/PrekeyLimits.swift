@@ -1,4 +1,5 @@
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import Synchronization
 
@@ -43,9 +44,13 @@ extension GatewayLimits {
             prekeys.devices.giveBack(principal.device, at: now)
             prekeys.pairs.giveBack(pair, at: now)
         }
-        if let wait = device.take(Self.ofDevice, at: now) { throw .rateLimited("this device fetches too many prekeys", wait: wait) }
+        if let wait = device.take(Self.ofDevice, at: now) {
+            metrics.rateLimited.add(.prekeys)
+            throw .rateLimited("this device fetches too many prekeys", wait: wait)
+        }
         if let wait = meter.take(Self.ofPair, at: now) {
             device.putBack(Self.ofDevice)
+            metrics.rateLimited.add(.prekeys)
             throw .rateLimited("too many prekeys of this user were fetched", wait: wait)
         }
     }

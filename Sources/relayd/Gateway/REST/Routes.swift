@@ -2,6 +2,7 @@ import Hummingbird
 import HTTPTypes
 import RelayDirectory
 import RelayHostAssigner
+import RelayMetrics
 import RelayModel
 import RelayWire
 
@@ -14,7 +15,7 @@ struct Routes: Sendable {
 
     func router() -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
-        router.add(middleware: FailureReplies())
+        router.add(middleware: FailureReplies(metrics: environment.settings.metrics))
         router.add(middleware: RequestLimit(limits: environment.limits))
         add("/v1/connect", [.get: connect], to: router)
         add("/v1/info", [.get: info], to: router)
