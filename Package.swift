@@ -123,7 +123,8 @@ let package = Package(
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, nioHTTP1,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore, nioPosix,
+                nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
@@ -175,7 +176,8 @@ let package = Package(
         tests(
             "ChatctlTests", "chatctl",
             [
-                "ChatctlCommands", "RelayClient", "RelayModel", "RelayWire", "RelayControl", "RelayTestSupport", nioCore, swiftProtobuf,
+                "ChatctlCommands", "RelayClient", "RelayModel", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport", nioCore,
+                swiftProtobuf,
                 argumentParser,
                 histogram,
             ], exclude: ["golden"]),

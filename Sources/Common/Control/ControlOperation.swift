@@ -54,6 +54,8 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     // MARK: Metrics; their text for Prometheus is `GET /v1/metrics`.
     case metricsShow = "metrics/show"
     case metricsHistory = "metrics/history"
+    // MARK: Privacy audit
+    case privacyFacts = "privacy/facts"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -66,10 +68,10 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
             .retentionStatus, .retentionVerify, .metricsShow, .metricsHistory:
             .view
-        // An export changes nothing, but it takes what is known about a person out of the relay.
+        // An export changes nothing, but it takes what is known about a person out of the relay; an audit is for who may read the store.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop:
+            .retentionPurge, .retentionStop, .privacyFacts:
             .admin
         }
     }

@@ -326,6 +326,13 @@ package enum Limits {
     package static let undeliveredMessages = 4096
     package static let undeliveredSteps = 20
 
+    // MARK: Privacy audit
+
+    /// Findings of an audit of privacy that are listed; more are counted.
+    package static let auditFindings = 500
+    /// Texts that an audit searches for, all together: they are kept in memory in several forms.
+    package static let auditCanaryBytes = 1024 * 1024
+
     // MARK: Operators
 
     /// Rows of contacts that one page of everybody's blocks looks at, some milliseconds of a reader: most users block nobody.

@@ -27,6 +27,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
         BlockCommand.self,
         RetentionCommand.self,
         MetricsCommand.self,
+        PrivacyCommand.self,
         AuditCommand.self,
         StatusCommand.self,
     ]

@@ -24,6 +24,10 @@ package struct ControlServerSettings: Sendable {
     /// Where clients connect, for `status`.
     package var listening: [String]
     package var publicURL: String
+    /// Nil: relayd runs on defaults.
+    package var configurationPath: String?
+    /// Addresses of the relay itself, `host:port`.
+    package var addresses: [String] = []
     package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String) {
         self.socket = socket
         self.access = access

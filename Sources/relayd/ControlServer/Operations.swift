@@ -143,6 +143,8 @@ struct Operations: Sendable {
         // MARK: Metrics
         case .metricsShow: try await metricsShow(body)
         case .metricsHistory: try await metricsHistory(body)
+        // MARK: Privacy audit
+        case .privacyFacts: try await privacyFacts(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)

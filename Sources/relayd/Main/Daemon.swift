@@ -79,10 +79,7 @@ struct Daemon {
         let readiness = Readiness(
             awaited: configuration.metricsAddress == nil ? 2 : 3, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
-            settings: ControlServerSettings(
-                socket: configuration.controlSocket,
-                access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
-                listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
+            settings: controlSettings(startedAt: startedAt),
             store: store, directory: directory, sending: sending, retention: retention, metrics: published, clock: clock, group: group,
             logger: Logger(label: "control"),
             onListening: { readiness.one() })
@@ -133,6 +130,16 @@ struct Daemon {
             return 1
         }
         return 0
+    }
+
+    private func controlSettings(startedAt: Timestamp) -> ControlServerSettings {
+        var settings = ControlServerSettings(
+            socket: configuration.controlSocket,
+            access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
+            listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
+        settings.configurationPath = access(path, F_OK) == 0 ? path : nil
+        settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
+        return settings
     }
 
     private var directorySettings: DirectorySettings {
