@@ -194,7 +194,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
                 request: request, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs, forEveryone: delete.forEveryone)
         case .contactsSeen(let version): stream.contactsSeen(version)
         case .invalid(let request, let failure):
-            environment.settings.metrics.sends.add(.malformed)
+            // Whoever sends something numbers the request; acknowledgements and the like are not.
+            if request != 0 { environment.settings.metrics.sends.add(.malformed) }
             write(ServerFrames.error(request, failure))
         case .unreadable(let failure):
             environment.settings.metrics.sends.add(.malformed)

@@ -67,7 +67,7 @@ struct PrivacySkip: Error {
 extension Page {
     mutating func privacy(_ report: PrivacyReport) {
         table(
-            ["CHECK", "RESULT", ""],
+            ["CHECK", "RESULT", "LOOKED AT"],
             report.checks.map { check in
                 let result: Cell =
                     switch check.state {
