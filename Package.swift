@@ -98,6 +98,7 @@ let package = Package(
         module("RelayDirectory", "relayd/Directory", ["RelayModel", "RelayCrypto", "RelayStorage"]),
         module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
         module("RelayRetention", "relayd/Retention", ["RelayModel", "RelayCrypto", "RelayStorage"]),
+        module("RelayTelemetry", "relayd/Telemetry", ["RelayModel", "RelayCrypto", "RelayStorage"]),
 
         // Floor 5
         module(
@@ -115,7 +116,7 @@ let package = Package(
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
+                "RelayModel", "RelayControl", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayTelemetry", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
@@ -129,8 +130,9 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayMessageSending",
-                "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
+                "RelayModel", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayTelemetry",
+                "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging,
+                serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
@@ -146,6 +148,9 @@ let package = Package(
         tests(
             "RelayRetentionTests", "relayd/Retention",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
+        tests(
+            "RelayTelemetryTests", "relayd/Telemetry",
+            ["RelayCrypto", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTelemetry", "RelayTestSupport", nioCore]),
         tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
@@ -160,8 +165,8 @@ let package = Package(
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayMessageSending",
-                "RelayControlServer",
+                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayTelemetry",
+                "RelayMessageSending", "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),
         tests("RelaydTests", "relayd/Main", ["relayd", "RelayGateway", "RelayModel", "RelayControl", "RelayTestSupport", logging]),

@@ -10,7 +10,7 @@ struct Floors {
             "RelayModel": 1,
             "RelayWire": 2, "RelayControl": 2, "RelayCrypto": 2, "RelayTLS": 2, "RelaySQLite": 2,
             "RelayHTTP": 3, "RelayStorage": 3,
-            "RelayClient": 4, "RelayDirectory": 4, "RelayHostAssigner": 4, "RelayRetention": 4,
+            "RelayClient": 4, "RelayDirectory": 4, "RelayHostAssigner": 4, "RelayRetention": 4, "RelayTelemetry": 4,
             "RelayMessageSending": 5,
             "RelayGateway": 6, "RelayControlServer": 6, "ChatctlCommands": 6,
             "relayd": 7, "chatctl": 7,

@@ -24,6 +24,7 @@ import Testing
             ["bench", "seed", "--every", "0"], ["bench", "surge", "--seconds", "x"], ["bench", "keys", "--contacts", "1001"],
             ["retention", "set"], ["retention", "set", "--remove"], ["retention", "set", "--delivered", "0d"], ["retention", "set", "--space", "1K"],
             ["retention", "set", "--class", "x", "--remove", "--space", "1M"], ["retention", "assign"],
+            ["metrics", "people", "--periods", "0"], ["metrics", "people", "--periods", "367"], ["metrics", "budget", "x"], ["metrics", "nonsense"],
             ["bench", "keys", "--changes", "51"],
         ])
     func usage(arguments: [String]) async throws {

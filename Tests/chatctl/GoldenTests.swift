@@ -324,6 +324,30 @@ import Testing
         try check("retention-status", status) { $0.retention(status) }
     }
 
+    @Test func people() throws {
+        func release(_ day: Int, _ value: Int?, _ state: PeopleReleaseState = .released) -> PeopleReleaseRecord {
+            PeopleReleaseRecord(from: "2026-11-\(day)", state: state, value: value, plusMinus: 11)
+        }
+        let series = [
+            PeopleSeriesRecord(
+                metric: .activeUsers, period: .day,
+                releases: [release(16, 60), release(17, 1290), release(18, nil, .suppressed), release(19, 300), release(20, 1234)]),
+            PeopleSeriesRecord(metric: .registrations, period: .day, releases: [release(19, 30), release(20, nil, .suppressed)]),
+            PeopleSeriesRecord(metric: .blocksAndReports, period: .week, releases: [release(16, nil, .withheld)]),
+            PeopleSeriesRecord(metric: .expiredUnread, period: .day, releases: []),
+        ]
+        try check("metrics-people", MetricsPeople.Reply(series: series)) { $0.people(series) }
+        try check("metrics-people-none", MetricsPeople.Reply(series: Array(series.suffix(1)))) { $0.people(Array(series.suffix(1))) }
+        let budget = MetricsBudget.Reply(
+            metrics: [
+                PeopleBudgetRecord(
+                    metric: .activeUsers, period: .day, clamp: 1, epsilonThousandths: 300, releases: 1234, spentThousandths: 370_200),
+                PeopleBudgetRecord(metric: .messagesAccepted, period: .day, clamp: 64, epsilonThousandths: 0, releases: 0, spentThousandths: 0),
+                PeopleBudgetRecord(metric: nil, period: .week, clamp: 1, epsilonThousandths: 200, releases: 3, spentThousandths: 600),
+            ], perDayThousandths: 300, perWeekThousandths: 2300, spentThousandths: 370_800)
+        try check("metrics-budget", budget) { $0.budget(budget) }
+    }
+
     @Test func benchPairs() throws { try check("bench-pairs", BenchSamples.pairs) { BenchSamples.pairs.show(on: &$0) } }
     @Test func benchFanOut() throws { try check("bench-fanout", BenchSamples.fanOut) { BenchSamples.fanOut.show(on: &$0) } }
     @Test func benchOffline() throws { try check("bench-offline", BenchSamples.offline) { BenchSamples.offline.show(on: &$0) } }

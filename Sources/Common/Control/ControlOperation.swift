@@ -51,6 +51,8 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case retentionStop = "retention/stop"
     case retentionStatus = "retention/status"
     case retentionVerify = "retention/verify"
+    case metricsPeople = "metrics/people"
+    case metricsBudget = "metrics/budget"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -61,7 +63,7 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
-            .retentionStatus, .retentionVerify:
+            .retentionStatus, .retentionVerify, .metricsPeople, .metricsBudget:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,

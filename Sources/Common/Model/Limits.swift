@@ -148,6 +148,32 @@ package enum Limits {
     package static let retentionClasses = 100
     package static let retentionClassCharacters = 32
 
+    // MARK: Figures about people
+
+    /// How often what was counted in memory goes to the store. A crash loses at most that; more often would be commits for nothing.
+    package static let peopleFlush = Duration.seconds(60)
+    /// A period is closed so long after its end: what was stamped before it is committed and counted by then.
+    package static let peopleGrace = Duration.seconds(10)
+    /// Users and days whose contributions wait in memory for the next flush, some 100 bytes each. Beyond it nobody new is counted until then: more than
+    /// can be connected to one host, five times over.
+    package static let peopleTallies = 100_000
+    /// Users whose rows are to go: a flush later there are none.
+    package static let peopleForgotten = 10_000
+    /// Contributions in one command: a few milliseconds of the writer.
+    package static let peopleCountsAtOnce = 512
+    /// In larger chats nobody asks who had what is purged: two milliseconds of the writer for a thousand members, and of those whose messages are fetched it
+    /// would be a guess.
+    package static let peopleUnreadMembers = 100
+    /// The largest clamp: beyond it noise hides all that a relay of one host does.
+    package static let peopleClampCeiling = 1000
+    /// In thousandths. Above it a figure tells more about a person than it hides.
+    package static let peopleEpsilonCeiling = 2000
+    /// Below 50 users noise hides nobody well, and figures say nothing.
+    package static let peopleMinimumUsers = 50...1_000_000
+    package static let peopleThreshold = 1...1_000_000
+    /// Periods of each figure in one answer: a year of days.
+    package static let peoplePeriods = 366
+
     // MARK: Writer
 
     /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.

@@ -26,6 +26,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
         ContactCommand.self,
         BlockCommand.self,
         RetentionCommand.self,
+        MetricsCommand.self,
         AuditCommand.self,
         StatusCommand.self,
     ]

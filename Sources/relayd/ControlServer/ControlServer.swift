@@ -12,6 +12,7 @@ import RelayMessageSending
 import RelayModel
 import RelayRetention
 import RelayStorage
+import RelayTelemetry
 import Synchronization
 
 /// What the control server needs to know about its surroundings.
@@ -42,15 +43,16 @@ package struct ControlServer: Sendable {
 
     /// - Parameter onListening: called once when operators can connect.
     package init(
-        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, retention: Retention, clock: any WallClock,
-        group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable () async -> Void = {}
+        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, retention: Retention,
+        ledger: PrivacyLedger, clock: any WallClock, group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable () async -> Void = {}
     ) {
         self.settings = settings
         self.group = group
         self.logger = logger
         self.onListening = onListening
         operations = Operations(
-            store: store, directory: directory, sending: sending, retention: retention, settings: settings, clock: clock, logger: logger)
+            store: store, directory: directory, sending: sending, retention: retention, ledger: ledger, settings: settings, clock: clock,
+            logger: logger)
     }
 
     /// Serves until the service group shuts down. Throws ``SocketFileError`` when the socket cannot be made.

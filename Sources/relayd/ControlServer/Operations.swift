@@ -8,6 +8,7 @@ import RelayMessageSending
 import RelayModel
 import RelayRetention
 import RelayStorage
+import RelayTelemetry
 
 /// Serves every operation of the operator protocol. Any thread.
 struct Operations: Sendable {
@@ -15,6 +16,7 @@ struct Operations: Sendable {
     let directory: Directory
     let sending: MessageSending
     let retention: Retention
+    let ledger: PrivacyLedger
     let settings: ControlServerSettings
     let clock: any WallClock
     let logger: Logger
@@ -138,6 +140,8 @@ struct Operations: Sendable {
         case .retentionStop: try await retentionStop(body, peer)
         case .retentionStatus: try await retentionStatus(body)
         case .retentionVerify: try await retentionVerify(body)
+        case .metricsPeople: try await metricsPeople(body)
+        case .metricsBudget: try await metricsBudget(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)

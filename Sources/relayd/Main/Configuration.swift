@@ -22,6 +22,7 @@ struct Configuration: Sendable, Equatable {
     var contacts = ContactPolicy()
     var erasureGrace = Grace(Limits.erasureGrace)
     var purgeHours = 6
+    var people = PeopleSettings()
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto

@@ -35,7 +35,9 @@ struct ConfigurationOption: Sendable {
     /// `section.key`
     var name: String { "\(section).\(key)" }
 
-    static let all: [ConfigurationOption] = [
+    static let all: [ConfigurationOption] = beforePeople + people + afterPeople
+
+    private static let beforePeople: [ConfigurationOption] = [
         ConfigurationOption(
             section: "listen", key: "address", allowed: "an IP address or localhost with a port, such as \"127.0.0.1:8480\" or \"[::1]:8480\"",
             documentation: ["Where clients connect. relayd does not speak TLS yet: a proxy in front of it does."],
@@ -109,6 +111,9 @@ struct ConfigurationOption: Sendable {
                 "Every so many hours relayd deletes what its policies do not keep; chatctl retention shows and changes those.",
                 "0: only when chatctl retention purge is called.",
             ]),
+    ]
+
+    private static let afterPeople: [ConfigurationOption] = [
         .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
@@ -188,7 +193,7 @@ struct ConfigurationOption: Sendable {
     // MARK: Kinds of options
 
     /// True or false, applied by a reload.
-    private static func flag(
+    static func flag(
         _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Bool> & Sendable, _ documentation: [String]
     ) -> ConfigurationOption {
         ConfigurationOption(
@@ -201,7 +206,7 @@ struct ConfigurationOption: Sendable {
             })
     }
 
-    private static func number(
+    static func number(
         _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,
         _ documentation: [String], reloadable: Bool = false
     ) -> ConfigurationOption {

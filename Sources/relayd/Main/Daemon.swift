@@ -12,6 +12,7 @@ import RelayMessageSending
 import RelayModel
 import RelayRetention
 import RelayStorage
+import RelayTelemetry
 import ServiceLifecycle
 import UnixSignals
 
@@ -36,29 +37,32 @@ struct Daemon {
         let clock = SystemWallClock()
         let startedAt = clock.now()
         let failure = StoreFailure()
+        let tally = PeopleTally()
         let store: Store
         do {
             store = try Store(
-                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, onFailure: { failure.report($0) })
+                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, observer: tally,
+                onFailure: { failure.report($0) })
         } catch {
             logger.critical("\(error)")
             return 1
         }
         let status = await run(
-            store: store, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
+            store: store, tally: tally, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
         await store.close()
         logger.notice("stopped", metadata: ["status": "\(status)"])
         return status
     }
 
     private func run(
-        store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
+        store: Store, tally: PeopleTally, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
         let alerts = RecentAlerts(clock: SystemMonotonicClock(), logger: Logger(label: "alerts"))
         let sending = MessageSending(
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
-            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) })
+            onAlert: { alerts.raise(Alert(at: clock.now(), kind: $0)) },
+            onConnect: { tally.connected($0.user, $0.device, at: clock.now()) })
         let directory: Directory
         do {
             directory = try await Directory(
@@ -71,13 +75,16 @@ struct Daemon {
         }
         let retention = Retention(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: configuration.pushMembers)
+        let ledger = PrivacyLedger(
+            tally: tally, writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: configuration.people,
+            online: { await sending.connected().map { ($0.user, $0.device) } })
         let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
             settings: ControlServerSettings(
                 socket: configuration.controlSocket,
                 access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
                 listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
-            store: store, directory: directory, sending: sending, retention: retention, clock: clock, group: group,
+            store: store, directory: directory, sending: sending, retention: retention, ledger: ledger, clock: clock, group: group,
             logger: Logger(label: "control"),
             onListening: { readiness.one() })
         let gateway = Gateway(
@@ -91,6 +98,7 @@ struct Daemon {
                 gateway.apply(configuration.rates)
                 // A store that refuses has ended the process, or is ending it.
                 Task { try? await directory.apply(configuration.contacts) }
+                Task { await ledger.apply(configuration.people) }
             }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
@@ -104,11 +112,13 @@ struct Daemon {
                 .init(
                     service: PurgeSchedule(retention: retention, every: .seconds(configuration.purgeHours * 3600), logger: Logger(label: "retention"))
                 ),
+                .init(service: PeopleSchedule(ledger: ledger, logger: Logger(label: "people"))),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
         services.maximumGracefulShutdownDuration = Self.stopPatience
         do {
             try await ServiceGroup(configuration: services).run()
             await sending.storeAcknowledgements()
+            await PeopleSchedule(ledger: ledger, logger: Logger(label: "people")).finish()
         } catch let error as StoreFailure.Failed {
             logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
             return 1

@@ -79,6 +79,8 @@ final class LoopHub: @unchecked Sendable {
         }
     }
 
+    var principals: [Principal] { streams.values.map(\.principal) }
+
     func close(_ connection: UInt64, _ reason: StreamEnd) { streams[connection]?.close(reason) }
 
     func closeAll(_ reason: StreamEnd) {

@@ -34,16 +34,19 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     /// Messages of groups with more members are announced, not pushed.
     package let pushMembers: Int
     private let onAlert: @Sendable (Alert.Kind) -> Void
+    private let onConnect: @Sendable (Principal) -> Void
 
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
     ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
     ///   - onAlert: called on an event loop or on the writer's thread.
+    ///   - onConnect: called for every connection that begins, on its event loop.
     package init(
         writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers,
-        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }
+        onAlert: @escaping @Sendable (Alert.Kind) -> Void = { _ in }, onConnect: @escaping @Sendable (Principal) -> Void = { _ in }
     ) {
         self.onAlert = onAlert
+        self.onConnect = onConnect
         precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
@@ -75,7 +78,15 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         let stream = DeviceStream(principal, connection: connection, hub: hubs[index], sink: sink)
         hubs[index].add(stream)
         stream.start(cursor: cursor, receiptsAfter: receiptsVersion)
+        onConnect(principal)
         return stream
+    }
+
+    /// Everybody who has a connection, device by device.
+    package func connected() async -> [Principal] {
+        var found: [Principal] = []
+        for (hub, loop) in zip(hubs, loops) { found += (try? await loop.submit { hub.principals }.get()) ?? [] }
+        return found
     }
 
     package func isOnline(_ device: DeviceID) -> Bool { online.place(of: device) != nil }
@@ -193,7 +204,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 case .rejected(let rejection):
                     refused += 1
                     answer(.rejected(rejection))
-                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired:
+                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired, .purged:
                     continue
                 }
             }

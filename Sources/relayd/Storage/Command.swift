@@ -50,6 +50,10 @@ package enum Command: Codable, Sendable {
     case recordPurge(PurgeRecord)
     /// Gives free pages of the file back; no table changes.
     case releaseSpace(pages: Int)
+    // MARK: Figures about people
+    case openPeople([PeopleOpening])
+    case countPeople(PeopleCounts)
+    case closePeople(PeopleClose)
     /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
     case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)

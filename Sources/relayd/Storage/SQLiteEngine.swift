@@ -101,6 +101,9 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .assignRetention(let user, let name): return try assignRetention(user, name)
             case .recordPurge(let record): return try recordPurge(record, stamp)
             case .releaseSpace(let pages): return try releaseSpace(pages: pages)
+            case .openPeople(let openings): return try openPeople(openings)
+            case .countPeople(let counts): return try countPeople(counts)
+            case .closePeople(let command): return try closePeople(command)
             case .acknowledge(let entries): return try acknowledge(entries, stamp)
             case .read(let user, let chat, let chatSeq): return try read(user, chat, upTo: chatSeq, stamp)
             case .auditOnly: return .done

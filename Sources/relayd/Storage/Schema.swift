@@ -24,6 +24,10 @@ import RelaySQLite
 /// | erased_rows  | user, part            | Directory      | 15 an erasure         | `finishErasure`                    |
 /// | retention_policies | class           | Retention      | classes of users      | `setRetention`                     |
 /// | purges       | stamp                 | Retention      | runs, some a day      | nobody: the proof of purge         |
+/// | people_periods | metric, start       | Telemetry      | six, while figures are counted | `closePeople`             |
+/// | people_tallies | metric, start, person, part | Telemetry | active users, in one day or week | `closePeople`; an erasure within a minute |
+/// | people_releases | metric, start      | Telemetry      | days, five a day      | nobody: what was published, and what it cost |
+/// | people_gates | start                 | Telemetry      | weeks                 | nobody                             |
 /// | meta         | key                   | Storage        | —                     | —                                  |
 ///
 /// An erasure takes more than `removeUser`: it deletes the user's rows in devices, hidden and receipts, their contacts' rows about them, their stays
@@ -116,6 +120,7 @@ enum Schema {
         keys,
         erasure,
         retention,
+        people,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.
@@ -126,6 +131,8 @@ enum Schema {
         "hidden": "user_id, chat_id, seq", "receipts": "chat_id, user_id", "audit": "stamp",
         "erasures": "user_id", "erased_rows": "user_id, part",
         "retention_policies": "class", "purges": "stamp",
+        "people_periods": "metric, start", "people_tallies": "metric, start, person, part", "people_releases": "metric, start",
+        "people_gates": "start",
     ]
 }
 

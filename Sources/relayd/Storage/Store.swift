@@ -40,10 +40,11 @@ package final class Store: Sendable {
     /// - Parameters:
     ///   - readers: read-only connections, each with a thread.
     ///   - record: file for ``CommandRecord``.
+    ///   - observer: sees every batch that was committed.
     ///   - onFailure: called once, on any thread, when the disk failed; the process must end.
     package init(
         path: String, clock: any WallClock = SystemWallClock(), readers: Int = 2, record: String? = nil,
-        onFailure: @escaping @Sendable (any Error) -> Void
+        observer: (any CommitObserver)? = nil, onFailure: @escaping @Sendable (any Error) -> Void
     ) throws(StoreError) {
         self.path = path
         lock = try FileLock(path: path + ".lock", store: path)
@@ -61,7 +62,7 @@ package final class Store: Sendable {
             writer = Writer(
                 engine: try SQLiteEngine(database: database), clock: clock,
                 record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
-                afterCommit: { try checkpointer.committed() }, emptyLog: { await checkpointer.tryToEmptyLog() },
+                observer: observer, afterCommit: { try checkpointer.committed() }, emptyLog: { await checkpointer.tryToEmptyLog() },
                 forgetPages: { try database.execute("PRAGMA shrink_memory") }, onFailure: onFailure)
             self.readers = try ReaderPool(path: path, count: readers)
         } catch let error as StoreError {

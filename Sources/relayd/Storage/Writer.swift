@@ -44,6 +44,12 @@ package protocol CommitReceiver: AnyObject, Sendable {
     func failed()
 }
 
+/// Sees every batch, on the writer's thread, after the flush and before anybody is answered: note what is to be known and return.
+package protocol CommitObserver: Sendable {
+    /// - Parameter outcomes: of the commands, in their order.
+    func committed(_ commands: [StampedCommand], _ outcomes: [Outcome])
+}
+
 /// Who wants to know a command's outcome. Everybody is called on the writer's thread, after the flush.
 package struct Reply: Sendable {
     fileprivate var call: (@Sendable (Result<Outcome, WriterError>) -> Void)?
@@ -133,6 +139,7 @@ package final class Writer: Sendable {
     private let engine: any Engine
     private let clock: any WallClock
     private let record: CommandRecord?
+    private let observer: (any CommitObserver)?
     private let stamps: Mutex<StampSource>
     private let afterCommit: @Sendable () throws -> Void
     private let emptyingLog: @Sendable () async -> Bool
@@ -143,17 +150,20 @@ package final class Writer: Sendable {
 
     /// - Parameters:
     ///   - record: where every stamped command is written as well, for replays.
+    ///   - observer: sees every batch.
     ///   - afterCommit: called on the writer's thread after each flush.
     ///   - emptyLog: see ``emptyLog()``.
     ///   - forgetPages: called on the writer's thread: the store's pages in memory are read anew from the disk.
     ///   - onFailure: called once, when a commit failed; the process must end.
     init(
-        engine: any Engine, clock: any WallClock, record: CommandRecord?, afterCommit: @escaping @Sendable () throws -> Void,
+        engine: any Engine, clock: any WallClock, record: CommandRecord?, observer: (any CommitObserver)? = nil,
+        afterCommit: @escaping @Sendable () throws -> Void,
         emptyLog: @escaping @Sendable () async -> Bool, forgetPages: @escaping () throws -> Void, onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.engine = engine
         self.clock = clock
         self.record = record
+        self.observer = observer
         self.afterCommit = afterCommit
         emptyingLog = emptyLog
         self.forgetPages = Confined(forgetPages)
@@ -263,6 +273,7 @@ package final class Writer: Sendable {
         case .setKeys(let keys): 512 + keys.oneTimePrekeys.count * 96
         case .delete(let delete): 64 + delete.seqs.count * 64
         case .acknowledge(let entries): entries.count * 64
+        case .countPeople(let counts): 64 + (counts.counts.count + counts.forgotten.count) * 128
         default: 64
         }
     }
@@ -345,6 +356,7 @@ package final class Writer: Sendable {
                 state.commands += batch.count
                 state.commits += 1
             }
+            observer?.committed(commands, outcomes)
             answer(batch, outcomes)
         } catch {
             // Whether the rows reached the disk is unknown, and a later flush may lie: never report success again.

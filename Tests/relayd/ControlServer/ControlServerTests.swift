@@ -10,6 +10,7 @@ import RelayMessageSending
 import RelayModel
 import RelayRetention
 import RelayStorage
+import RelayTelemetry
 import RelayTestSupport
 import Testing
 
@@ -36,6 +37,9 @@ import Testing
             store: store, directory: users, sending: sending,
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
+            ledger: PrivacyLedger(
+                tally: PeopleTally(), writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: PeopleSettings()
+            ),
             clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listens.finish() })
@@ -286,6 +290,9 @@ import Testing
             store: store, directory: users, sending: sending,
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
+            ledger: PrivacyLedger(
+                tally: PeopleTally(), writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: PeopleSettings()
+            ),
             clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         await #expect(throws: error) { try await server.run() }

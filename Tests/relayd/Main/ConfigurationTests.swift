@@ -111,7 +111,7 @@ import Testing
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [erase], [limits], [listen], [log], [retention], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [contacts], [control], [erase], [limits], [listen], [log], [people], [retention], [store]"
             ),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
             ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),
