@@ -43,7 +43,7 @@ extension Page {
             })
         let states = Set(series.compactMap(\.releases.last?.state))
         if states.contains(.released) { line("Noise hides every single user: in 19 of 20 cases the count is at most ± away from the value.", .faint) }
-        if states.contains(.suppressed) { line("Suppressed: too low to be told from noise.", .faint) }
+        if states.contains(.suppressed) { line("Suppressed: below the threshold that is configured.", .faint) }
         if states.contains(.withheld) { line("Withheld: there were too few users to hide one among them.", .faint) }
         if states.isEmpty { line("Nothing was published yet: a figure is when its day or week is over, in UTC.", .faint) }
     }
