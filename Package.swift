@@ -90,10 +90,11 @@ let package = Package(
         module("RelayCrypto", "Common/Crypto", ["RelayModel", "CSodium", "CZlib"], exclude: ["CSodium", "CZlib"]),
         module("RelayTLS", "Common/TLS", ["COpenSSL"], exclude: ["COpenSSL"]),
         module("RelaySQLite", "Common/SQLite", ["CSQLite"], exclude: ["CSQLite"]),
+        module("RelayMetrics", "relayd/Metrics", ["RelayModel"]),
 
         // Floor 3
         module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
-        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelaySQLite", nioCore, nioPosix]),
+        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelaySQLite", nioCore, nioPosix]),
 
         // Floor 4
         module(
@@ -102,35 +103,38 @@ let package = Package(
         module("RelayDirectory", "relayd/Directory", ["RelayModel", "RelayCrypto", "RelayStorage"]),
         module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
         module("RelayRetention", "relayd/Retention", ["RelayModel", "RelayCrypto", "RelayStorage"]),
+        module("RelayPresence", "relayd/Presence", ["RelayModel", "RelayStorage", nioCore]),
 
         module(
             "RelayTelemetry", "relayd/Telemetry",
-            ["RelayModel", "RelayHTTP", "RelayStorage", nioCore, nioHTTP1, logging, subprocess, systemPackage]),
+            ["RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelayStorage", nioCore, nioHTTP1, logging, subprocess, systemPackage]),
 
         // Floor 5
         module(
             "RelayMessageSending", "relayd/MessageSending",
-            ["RelayModel", "RelayWire", "RelayStorage", "RelayDirectory", nioCore]),
+            ["RelayModel", "RelayMetrics", "RelayWire", "RelayStorage", "RelayDirectory", nioCore]),
 
         // Floor 6
         module(
             "RelayGateway", "relayd/Gateway",
             [
-                "RelayModel", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayMessageSending",
-                nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, swiftProtobuf, logging,
+                "RelayModel", "RelayMetrics", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayPresence", "RelayMessageSending", nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird,
+                hummingbirdCore, swiftProtobuf, logging,
                 serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayTelemetry",
-                "RelayMessageSending",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
+                "RelayTelemetry", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayClient", "CQREncode", nioCore, nioPosix, nioHTTP1,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore, nioPosix,
+                nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
@@ -138,9 +142,9 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayRetention", "RelayTelemetry",
-                "RelayMessageSending",
-                "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd", nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
+                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayPresence",
+                "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd",
+                nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
         .executableTarget(
@@ -148,6 +152,7 @@ let package = Package(
 
         // Tests mirror the folders.
         tests("RelayModelTests", "Common/Model", ["RelayModel"]),
+        tests("RelayMetricsTests", "relayd/Metrics", ["RelayMetrics", "RelayModel", "RelayTestSupport"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
@@ -158,33 +163,44 @@ let package = Package(
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
         tests(
             "RelayTelemetryTests", "relayd/Telemetry",
-            ["RelayModel", "RelayHTTP", "RelayStorage", "RelayTelemetry", "RelayTestSupport", nioCore, nioPosix, logging]),
-        tests("RelayStorageTests", "relayd/Storage", ["RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+            [
+                "RelayCrypto", "RelayModel", "RelayMetrics", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayTelemetry", "RelayTestSupport",
+                nioCore, nioPosix, nioHTTP1, logging,
+            ]),
+        tests(
+            "RelayPresenceTests", "relayd/Presence",
+            ["RelayModel", "RelaySQLite", "RelayStorage", "RelayPresence", "RelayTestSupport"]),
+        tests("RelayStorageTests", "relayd/Storage", ["RelayMetrics", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
-        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
+        tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayMetrics", "RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests(
             "RelayGatewayTests", "relayd/Gateway",
             [
-                "RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded, swiftProtobuf,
+                "RelayModel", "RelayMetrics", "RelayWire", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayPresence", "RelayMessageSending", "RelayGateway", "RelayClient", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioEmbedded,
+                hummingbird,
+                swiftProtobuf,
                 logging,
                 serviceLifecycle,
             ]),
         tests(
             "RelayControlServerTests", "relayd/ControlServer",
             [
-                "RelayModel", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayRetention", "RelayTelemetry",
-                "RelayMessageSending",
-                "RelayControlServer",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
+                "RelayTelemetry", "RelayMessageSending", "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),
         tests(
             "RelaydTests", "relayd/Main",
-            ["relayd", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl", "RelayTelemetry", "RelayTestSupport", logging]),
+            [
+                "relayd", "RelayMetrics", "RelayStorage", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl", "RelayTelemetry",
+                "RelayTestSupport", logging,
+            ]),
         tests(
             "ChatctlTests", "chatctl",
             [
-                "ChatctlCommands", "RelayClient", "RelayModel", "RelayWire", "RelayControl", "RelayTestSupport", nioCore, swiftProtobuf,
+                "ChatctlCommands", "RelayClient", "RelayModel", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport", nioCore,
+                swiftProtobuf,
                 argumentParser,
                 histogram,
             ], exclude: ["golden"]),
@@ -208,12 +224,12 @@ let package = Package(
             name: "websocket-echo", dependencies: ["RelayModel", "RelayHTTP", "RelayTLS", nioCore, nioPosix], path: "Tests/Echo",
             swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayModel", "RelayWire"]),
+        tests("DocumentTests", "Documents", ["RelayMetrics", "RelayModel", "RelayWire"]),
         tests(
             "IntegrationTests", "Integration",
             [
                 "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelaySQLite", "RelayStorage",
-                nioCore, swiftProtobuf,
+                nioCore, nioPosix, swiftProtobuf,
             ]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],

@@ -9,9 +9,7 @@ import Testing
 @Suite("Alerts") struct AlertTests {
     @Test(.timeLimit(.minutes(10))) func fromTheSenderToTheOperator() async throws {
         let folder = try TemporaryDirectory()
-        let command = folder.file("notify")
-        try "#!/bin/sh\necho \"$RELAYD_ALERT\" >> \(folder.file("notices"))\n".write(toFile: command, atomically: true, encoding: .utf8)
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: command)
+        let command = try command(folder)
         let relay = try RelayProcess(limits: ["anomaly_messages": 5], sections: "[alerts]\ncommand = \"\(command)\"")
         try await relay.start()
         let chatctl = relay.chatctl
@@ -56,6 +54,30 @@ import Testing
         try await other.close()
         await relay.terminate()
         #expect(relay.standardError.contains("kind=high_send_rate") && !relay.standardError.contains("alice"))
+    }
+
+    /// The relay ends; before it does, the operator hears of it.
+    @Test(.timeLimit(.minutes(10))) func theDiskFails() async throws {
+        let folder = try TemporaryDirectory()
+        let faults = try Preload.Faults(folder)
+        let relay = try RelayProcess(environment: faults.environment, sections: "[alerts]\ncommand = \"\(try command(folder))\"")
+        try await relay.start()
+        faults.arm(.full, .write)
+        #expect(try await !relay.chatctl.run("user", "add", "alice").succeeded)
+        #expect(await relay.ended() == .exited(1))
+        let notice = try #require(try await notices(1, in: folder).first)
+        #expect(notice.contains("\"kind\":\"store_failed\"") && notice.contains("\"severity\":\"critical\""))
+        faults.disarm()
+        try await relay.start()
+        await relay.terminate()
+    }
+
+    /// A command that notes what it gets.
+    private func command(_ folder: TemporaryDirectory) throws -> String {
+        let command = folder.file("notify")
+        try "#!/bin/sh\necho \"$RELAYD_ALERT\" >> \(folder.file("notices"))\n".write(toFile: command, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: command)
+        return command
     }
 
     /// Waits for it: the relay looks once a second.

@@ -5,6 +5,8 @@ import Synchronization
 package final class RelayProcess: Sendable {
     package let directory: TemporaryDirectory
     package let port: Int
+    /// Where it gives metrics, when asked for.
+    package let metricsPort: Int
     /// Written beside each run, when asked for: `--record-commands`.
     package let recordPath: String?
     private let configuration: String
@@ -26,19 +28,24 @@ package final class RelayProcess: Sendable {
     ///   - limits: keys of the `[limits]` table.
     ///   - flags: more of them, that are true or false.
     ///   - everyoneIsContact: false: users ask before they write.
+    ///   - metrics: listen for a Prometheus.
     ///   - recording: write every applied command to a file.
     ///   - environment: goes on top of the tests' own.
     ///   - onBlock: `leave` or `stay-hidden`.
     ///   - sections: more of the configuration file.
+    ///   - offlineAfter: seconds, with a heartbeat every one.
     package init(
-        limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, recording: Bool = false, logLevel: String = "debug",
+        limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, metrics: Bool = false,
+        recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
-        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = ""
+        environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = "",
+        offlineAfter: Int? = nil
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
         self.environment = environment
         port = try FreePort.next()
+        metricsPort = metrics ? try FreePort.next() : 0
         recordPath = recording ? directory.file("commands") : nil
         configuration = """
             [listen]
@@ -56,9 +63,14 @@ package final class RelayProcess: Sendable {
             on_block = "\(onBlock)"
             tell_blocked = \(tellsBlocked)
 
+            [metrics]
+            listen = "\(metrics ? "127.0.0.1:\(metricsPort)" : "")"
+
             [limits]
             \(limits.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
             \(flags.sorted { $0.key < $1.key }.map { "\($0.key) = \($0.value)" }.joined(separator: "\n"))
+
+            \(offlineAfter.map { "[presence]\nheartbeat = 1\noffline_after = \($0)" } ?? "")
 
             [log]
             level = "\(logLevel)"

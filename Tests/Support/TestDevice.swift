@@ -27,6 +27,8 @@ package final class TestDevice: Sendable {
         /// Places of messages that this device was asked for and sends again.
         package var resent: [UInt64] = []
         package var refusedKeys: [KeyRefusal] = []
+        /// What was told of contacts, by name, since the last snapshot.
+        package var presence: [String: KnownPresence] = [:]
         package var connections = 0
         package var ended: ClientError?
         /// What went wrong without ending the session.
@@ -133,6 +135,9 @@ package final class TestDevice: Sendable {
             case .recovered(let entry): state.log.recovered.append(entry)
             case .resending(_, let seq, _, _): state.log.resent.append(seq)
             case .keysRefused(_, _, _, let refusal): state.log.refusedKeys.append(refusal)
+            case .presence(let users, let isSnapshot):
+                if isSnapshot { state.log.presence = [:] }
+                for presence in users { if let name = presence.name { state.log.presence[name] = presence } }
             case .keyReplaced, .caughtUp, .receipt, .contacts, .disconnected: break
             }
             let log = state.log

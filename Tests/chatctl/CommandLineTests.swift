@@ -22,8 +22,13 @@ import Testing
             ["bench", "fanout", "--members", "3", "--senders", "4"], ["bench", "offline", "--pairs", "10", "--messages", "9"],
             ["bench", "offline", "--backlog", "-1"], ["bench", "idle", "--connections", "0"], ["bench", "seed", "--connections", "3"],
             ["bench", "seed", "--every", "0"], ["bench", "surge", "--seconds", "x"], ["bench", "keys", "--contacts", "1001"],
+            ["client", "presence", "list"], ["client", "presence", "list", "--state", "x", "--timeout", "0"],
+            ["client", "presence", "group", "--state", "x"],
+            ["bench", "presence", "--contacts", "3"], ["bench", "presence", "--users", "10", "--contacts", "10"],
             ["retention", "set"], ["retention", "set", "--remove"], ["retention", "set", "--delivered", "0d"], ["retention", "set", "--space", "1K"],
             ["retention", "set", "--class", "x", "--remove", "--space", "1M"], ["retention", "assign"],
+            ["metrics", "show", "--json", "--prometheus"],
+            ["metrics", "people", "--periods", "0"], ["metrics", "people", "--periods", "367"], ["metrics", "budget", "x"], ["metrics", "nonsense"],
             ["bench", "keys", "--changes", "51"],
         ])
     func usage(arguments: [String]) async throws {

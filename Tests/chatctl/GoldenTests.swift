@@ -314,7 +314,7 @@ import Testing
         }
         let alerts = [
             record(12, .diskNearlyFull, figure: 1, unit: .percent), record(11, .highSendRate, known: true),
-            record(10, .undeliveredStore, figure: 5 << 30, unit: .bytes, over: true),
+            record(10, .undeliveredStore, figure: 5_000_000, unit: .messages, over: true),
             record(9, .hostTooLarge, figure: 14, unit: .days, over: true, known: true),
         ]
         try check("alert-list", AlertList.Reply(alerts: alerts)) { $0.alerts(alerts) }
@@ -336,6 +336,13 @@ import Testing
         try check("alert-kinds", kinds) { $0.alertKinds(kinds) }
     }
 
+    @Test func presence() throws {
+        let summary = PresenceSummary.Reply(
+            usersOnline: CountClass(of: 9000), devicesOnline: CountClass(of: 1), devicesWatching: CountClass(of: 0), heartbeatSeconds: 5,
+            offlineAfterSeconds: 30)
+        try check("presence-summary", summary) { $0.presence(summary) }
+    }
+
     @Test func retention() throws {
         let classes = [
             RetentionClassRecord(name: "", users: nil, policy: .standard),
@@ -353,6 +360,92 @@ import Testing
         status.progress = RetentionStatus.Progress(phase: .deleting, startedAt: Self.now, messages: 12_345, bytes: 6_789_012, fraction: 0.51)
         (status.lastPurge, status.oldestMessage, status.givesBack) = (Self.now, Self.now, true)
         try check("retention-status", status) { $0.retention(status) }
+    }
+
+    @Test func metrics() throws {
+        func plain(_ name: String, _ type: String, _ group: String, _ samples: [([String: String], Double)]) -> MetricRecord {
+            MetricRecord(
+                name: name, type: type, group: group, help: "What it is",
+                samples: samples.map { MetricSampleRecord(labels: $0.0, value: $0.1, histogram: nil) })
+        }
+        func histogram(_ name: String, _ value: MetricHistogramRecord) -> MetricRecord {
+            MetricRecord(
+                name: name, type: "histogram", group: "store", help: "What it is",
+                samples: [MetricSampleRecord(labels: [:], value: nil, histogram: value)])
+        }
+        let times = MetricHistogramRecord(
+            count: 12_345, sum: 61.7, p50: 0.000_15, p99: 0.034, p999: 2.5, bounds: [0.0002, 0.05, 5], counts: [12_000, 300, 45, 0])
+        let none = MetricHistogramRecord(count: 0, sum: 0, p50: nil, p99: nil, p999: nil, bounds: [1, 2], counts: [0, 0, 0])
+        let reply = MetricsShow.Reply(
+            at: Self.now,
+            metrics: [
+                plain(
+                    "relayd_sends_total", "counter", "messages",
+                    [(["result": "accepted"], 1_234_567), (["result": "device_set"], 3), (["result": "failed"], 0)]),
+                plain("relayd_purge_progress_ratio", "gauge", "store", [([:], 0.256)]),
+                plain("relayd_store_bytes", "gauge", "store", [([:], 1_610_612_736)]),
+                histogram("relayd_commit_seconds", times), histogram("relayd_commit_commands", none),
+                plain("relayd_alerts_total", "counter", "process", [(["kind": "low_prekeys"], 0), (["kind": "blocked_sender"], 0)]),
+                plain("relayd_cpu_seconds_total", "counter", "process", [([:], 7325.5)]),
+                plain("relayd_start_time_seconds", "gauge", "process", [([:], 1_795_253_400.25)]),
+                plain("relayd_build_info", "gauge", "process", [(["version": "0.1.0"], 1)]),
+            ])
+        try check("metrics-show", reply) { $0.metrics(reply) }
+    }
+
+    @Test func metricsHistory() throws {
+        let values: [Double?] = (0..<100).map { $0 % 10 == 0 ? nil : Double($0 * $0) }
+        let reply = MetricsHistory.Reply(
+            times: (0..<100).map { Self.now + .seconds(60 * $0) },
+            series: [
+                MetricsHistory.Series(name: "sends", meaning: "messages accepted", unit: .perMinute, values: values),
+                MetricsHistory.Series(name: "commit-p99", meaning: "commits", unit: .seconds, values: values.map { $0.map { $0 / 100_000 } }),
+                MetricsHistory.Series(name: "memory", meaning: "resident memory", unit: .bytes, values: values.map { _ in 52_428_800 }),
+                MetricsHistory.Series(name: "queue", meaning: "waiting", unit: .count, values: values.map { _ in 0 }),
+                MetricsHistory.Series(name: "send-p99", meaning: "answers", unit: .seconds, values: values.map { _ in nil }),
+            ])
+        try check("metrics-history", reply) { $0.metricsHistory(reply, ascii: false) }
+        try check("metrics-history-ascii", reply) { $0.metricsHistory(reply, ascii: true) }
+        let empty = MetricsHistory.Reply(times: [], series: [])
+        try check("metrics-history-empty", empty) { $0.metricsHistory(empty, ascii: false) }
+    }
+
+    @Test(arguments: [
+        (0.0, "0 ms"), (0.000_05, "0.05 ms"), (0.009, "9.00 ms"), (0.034, "34 ms"), (0.9994, "999 ms"), (1.25, "1.3 s"), (119, "119.0 s"),
+        (7200, "2 h"),
+    ])
+    func shortTimes(seconds: Double, text: String) { #expect(Figures.shortTime(seconds) == text) }
+
+    @Test func sparklines() {
+        #expect(Sparkline.of([], ascii: false) == "")
+        #expect(Sparkline.of([0, 1, 2, 4, nil, 7], ascii: false) == "▁▂▃▅·█")
+        #expect(Sparkline.of([0, 7], ascii: true) == "_#")
+        #expect(Sparkline.of((0..<1440).map { Double($0) }, ascii: false).count == Sparkline.width)
+        #expect(Sparkline.of((0..<1440).map { $0 == 700 ? 9 : 0 }, ascii: false).filter { $0 == "█" }.count == 1, "one minute of a day is seen")
+    }
+
+    @Test func people() throws {
+        func release(_ day: Int, _ value: Int?, _ state: PeopleReleaseState = .released) -> PeopleReleaseRecord {
+            PeopleReleaseRecord(from: "2026-11-\(day)", state: state, value: value, plusMinus: 11)
+        }
+        let series = [
+            PeopleSeriesRecord(
+                metric: .activeUsers, period: .day,
+                releases: [release(16, 60), release(17, 1290), release(18, nil, .suppressed), release(19, 300), release(20, 1234)]),
+            PeopleSeriesRecord(metric: .registrations, period: .day, releases: [release(19, 30), release(20, nil, .suppressed)]),
+            PeopleSeriesRecord(metric: .blocksAndReports, period: .week, releases: [release(16, nil, .withheld)]),
+            PeopleSeriesRecord(metric: .expiredUnread, period: .day, releases: []),
+        ]
+        try check("metrics-people", MetricsPeople.Reply(series: series)) { $0.people(series, ascii: false) }
+        try check("metrics-people-none", MetricsPeople.Reply(series: Array(series.suffix(1)))) { $0.people(Array(series.suffix(1)), ascii: false) }
+        let budget = MetricsBudget.Reply(
+            metrics: [
+                PeopleBudgetRecord(
+                    metric: .activeUsers, period: .day, clamp: 1, epsilonThousandths: 300, releases: 1234, spentThousandths: 370_200),
+                PeopleBudgetRecord(metric: .messagesAccepted, period: .day, clamp: 64, epsilonThousandths: 0, releases: 0, spentThousandths: 0),
+                PeopleBudgetRecord(metric: nil, period: .week, clamp: 1, epsilonThousandths: 200, releases: 3, spentThousandths: 600),
+            ], perDayThousandths: 300, perWeekThousandths: 2300, spentThousandths: 370_800)
+        try check("metrics-budget", budget) { $0.budget(budget) }
     }
 
     @Test func benchPairs() throws { try check("bench-pairs", BenchSamples.pairs) { BenchSamples.pairs.show(on: &$0) } }

@@ -94,6 +94,13 @@ package actor Session {
     var deciding = false
     var decideAfter: Scheduled<Void>?
 
+    // Presence.
+    /// As ``takePart(_:)`` said last.
+    var presencePart: PresencePart?
+    /// Nil until the relay has told everything on this connection.
+    var presenceOf: [UserID: Relay_V1_Presence]?
+    var heartbeat: RepeatedTask?
+
     // Receiving.
     var frames: [Relay_V1_ServerFrame] = []
     var waitingEnvelopes: [Relay_V1_Envelope] = []
@@ -155,6 +162,7 @@ package actor Session {
         self.endpoint = endpoint
         self.settings = settings
         self.events = events
+        presencePart = settings.presence
         api = RelayAPI(endpoint: endpoint, group: loop)
         var system = SystemRandomNumberGenerator()
         jitter = SeededGenerator(seed: settings.jitterSeed ?? system.next())

@@ -50,6 +50,7 @@ extension Session {
             events(.connected)
             checkKeys()
             sendUnconfirmedReads()
+            askPresence()
             do throws(ClientError) { refreshes.formUnion(try state.transaction { try state.groupsLackingAnOwner() }) } catch { fail(error) }
             burst()
         }
@@ -162,6 +163,8 @@ extension Session {
         deciding = false
         decideAfter?.cancel()
         decideAfter = nil
+        stopHeartbeat()
+        presenceOf = nil
         window.disconnected()
     }
 

@@ -36,6 +36,8 @@ package enum SessionEvent: Sendable {
     case recovered(HistoryEntry)
     /// A message of this device is sent again, for a device of `user` that could not read it.
     case resending(chat: ChatID, seq: UInt64, user: UserID, name: String?)
+    /// Contacts came or went, or what they share changed; with `isSnapshot` all of whom there is something to tell. Not on disk.
+    case presence([KnownPresence], isSnapshot: Bool)
     /// The stream ended; the next attempt follows after the wait.
     case disconnected(ClientError, retryIn: Duration)
     /// Closing left the database's log as it was: it may hold what was deleted until it is emptied at the next end.
@@ -59,5 +61,7 @@ package struct SessionSettings: Sendable {
     package var hidesBlockedSenders = true
     /// The agreement key is replaced when it is older. Nil: only when somebody asks for it.
     package var replacesKeyAfter: Duration? = Limits.agreementKeyAge
+    /// How the session takes part in presence; nil: not at all.
+    package var presence: PresencePart?
     package init() {}
 }

@@ -171,6 +171,8 @@ extension Session {
             behind[chat] = max(behind[chat] ?? 0, announcement.chatSeq)
         case .contacts(let contacts): try apply(contacts, state, &effects)
         case .keyChange(let change): try apply(change, state, &effects)
+        case .presenceTerms(let terms): apply(terms)
+        case .presence(let update): try apply(update, state, &effects)
         case .pong, nil: break
         }
     }

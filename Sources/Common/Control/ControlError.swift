@@ -42,6 +42,8 @@ package struct ControlError: Error, Codable, Sendable, Equatable, CustomStringCo
     package var code: ControlErrorCode
     package var message: String
     package var hint: String?
+    /// When relayd failed: stands in its log beside the reason.
+    package var request: String?
 
     package init(_ code: ControlErrorCode, _ message: String, hint: String? = nil) {
         self.code = code

@@ -56,6 +56,14 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     case alertAcknowledge = "alert/acknowledge"
     case alertTest = "alert/test"
     case alertKinds = "alert/kinds"
+    // MARK: Metrics; their text for Prometheus is `GET /v1/metrics`.
+    case metricsShow = "metrics/show"
+    case metricsHistory = "metrics/history"
+    case metricsPeople = "metrics/people"
+    case metricsBudget = "metrics/budget"
+    case presenceSummary = "presence/summary"
+    // MARK: Privacy audit
+    case privacyFacts = "privacy/facts"
     case auditList = "audit/list"
 
     /// Path below `/v1/`.
@@ -66,12 +74,13 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
         switch self {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
-            .retentionStatus, .retentionVerify, .alertList, .alertShow, .alertKinds:
+            .retentionStatus, .retentionVerify, .alertList, .alertShow, .alertKinds, .metricsShow, .metricsHistory, .metricsPeople, .metricsBudget,
+            .presenceSummary:
             .view
-        // An export changes nothing, but it takes what is known about a person out of the relay.
+        // An export changes nothing, but it takes what is known about a person out of the relay; an audit is for who may read the store.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest:
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts:
             .admin
         }
     }

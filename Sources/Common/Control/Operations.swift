@@ -90,6 +90,8 @@ package struct UserRecord: Codable, Sendable, Equatable {
     package var noLimits: Bool
     /// The user is out, and is erased then; absent for most.
     package var eraseAt: Timestamp?
+    /// In whole minutes, when one user is shown; absent when it is not known, or the user hides it.
+    package var lastSeenAt: Timestamp?
     /// Only when one user is shown.
     package var relations: UserRelations?
     package init(

@@ -58,10 +58,19 @@ package struct ExportedUser: Codable, Sendable, Equatable {
     package var eraseAt: Timestamp?
     /// Absent for most.
     package var retentionClass: String?
+    /// What the user lets contacts know.
+    package var sharesStatus: Bool
+    package var sharesLastSeen: Bool
+    /// In whole minutes; absent when it is not known, or hidden and therefore not kept.
+    package var lastSeenAt: Timestamp?
     package init(
         id: UserID, name: String, displayName: String?, avatar: String?, createdAt: Timestamp, suspendedAt: Timestamp?, suspendedReason: String?,
-        noLimits: Bool, eraseAt: Timestamp? = nil, retentionClass: String? = nil
+        noLimits: Bool, eraseAt: Timestamp? = nil, retentionClass: String? = nil, sharesStatus: Bool = true, sharesLastSeen: Bool = true,
+        lastSeenAt: Timestamp? = nil
     ) {
+        self.sharesStatus = sharesStatus
+        self.sharesLastSeen = sharesLastSeen
+        self.lastSeenAt = lastSeenAt
         self.retentionClass = retentionClass
         self.eraseAt = eraseAt
         self.id = id

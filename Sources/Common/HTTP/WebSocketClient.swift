@@ -107,7 +107,7 @@ package enum WebSocketClient {
     }
 }
 
-/// An open WebSocket. `send`, `ping` and `flush` on the event loop; `close` from anywhere.
+/// An open WebSocket. `send`, `ping`, `pong` and `flush` on the event loop; `close` from anywhere.
 package final class WebSocketClientChannel: Sendable {
     package let eventLoop: any EventLoop
     /// The server's choice; nil when it chose none.
@@ -136,6 +136,9 @@ package final class WebSocketClientChannel: Sendable {
 
     /// Queues a ping.
     package func ping() { write(.ping, ByteBuffer()) }
+
+    /// Queues a pong that nobody asked for: a sign of life without an answer (RFC 6455, 5.5.3).
+    package func pong() { write(.pong, ByteBuffer()) }
 
     package func flush() { channel.flush() }
 

@@ -84,7 +84,7 @@ package enum AlertKind: String, Codable, Sendable, CaseIterable {
                 advice: "chatctl metrics show tells by which class; the log says why")
         case .undeliveredStore:
             Rule(
-                severity: .warning, trigger: .reading(raise: 4 << 30, clear: 3 << 30, holds: .zero, unit: .bytes),
+                severity: .warning, trigger: .reading(raise: 1_000_000, clear: 750_000, holds: .zero, unit: .messages),
                 about: "much waits for devices that do not fetch it",
                 advice: "chatctl retention plan shows what goes by itself; chatctl retention set --undelivered shortens how long it waits")
         case .diskLow:
@@ -139,7 +139,7 @@ package enum AlertKind: String, Codable, Sendable, CaseIterable {
 package enum AlertUnit: String, Codable, Sendable {
     case percent
     case perMinute = "per_minute"
-    case bytes
+    case messages
     case milliseconds
     case days
     case events

@@ -152,6 +152,66 @@ package enum Limits {
     package static let retentionClasses = 100
     package static let retentionClassCharacters = 32
 
+    // MARK: Figures about people
+
+    /// How often what was counted in memory goes to the store. A crash loses at most that; more often would be commits for nothing.
+    package static let peopleFlush = Duration.seconds(60)
+    /// A period is closed so long after its end: what was stamped before it is committed and counted by then.
+    package static let peopleGrace = Duration.seconds(10)
+    /// Users and days whose contributions wait in memory for the next flush, some 100 bytes each. Beyond it nobody new is counted until then: more than
+    /// can be connected to one host, five times over.
+    package static let peopleTallies = 100_000
+    /// Users whose rows are to go: a flush later there are none.
+    package static let peopleForgotten = 10_000
+    /// Contributions in one command: a few milliseconds of the writer.
+    package static let peopleCountsAtOnce = 512
+    /// In larger chats nobody asks who had what is purged: two milliseconds of the writer for a thousand members, and of those whose messages are fetched it
+    /// would be a guess.
+    package static let peopleUnreadMembers = 100
+    /// The largest clamp: beyond it noise hides all that a relay of one host does.
+    package static let peopleClampCeiling = 1000
+    /// In thousandths. Above it a figure tells more about a person than it hides.
+    package static let peopleEpsilonCeiling = 2000
+    /// Below 50 users noise hides nobody well, and figures say nothing.
+    package static let peopleMinimumUsers = 50...1_000_000
+    package static let peopleThreshold = 1...1_000_000
+    /// Periods of each figure in one answer: a year of days.
+    package static let peoplePeriods = 366
+
+    // MARK: Presence
+
+    /// A device that takes part says so often that it is there; a user is offline when nothing came from any of their devices for so long. Six
+    /// heartbeats: a change of the network, a tunnel, or a phone that sleeps for a moment does not show. From the published designs.
+    package static let presenceHeartbeat = Duration.seconds(5)
+    package static let presenceOfflineAfter = Duration.seconds(30)
+    /// The relay's measure of presence: how finely it looks. A heartbeat is a note of the tick; the relay looks at the notes that are due.
+    package static let presenceTick = Duration.seconds(1)
+    /// Ticks that pass at most between two looks: while the relay itself did not run, nobody was silent.
+    package static let presenceTicksAtOnce: Int64 = 2
+    /// Slots of the timer wheel: what is due later than these ticks is looked at once in each round, so the default time-out is never.
+    package static let presenceWheelSlots = 64
+    /// A device is told of changes at most once in so many ticks. What changes meanwhile is not queued: the newest is told.
+    package static let presenceInterval: UInt32 = 2
+    /// A user who comes and goes is told of to others at most once in so many ticks: the first change at once.
+    package static let presenceHold: UInt32 = 5
+    /// The list of a user's contacts is read at most once in so many ticks, whatever their devices ask for.
+    package static let presenceReload: UInt32 = 5
+    /// A user who has gone is remembered for so many ticks: who comes back within them costs no look into the store, nor is told of once more.
+    package static let presenceLinger: UInt32 = 60
+    /// Lists of contacts that are read at the same time; others wait for their turn, so that deliveries need not.
+    package static let presenceLoads = 16
+    /// Contacts that are looked at before others get their turn: half a millisecond, in which joining devices wait.
+    package static let presenceSlice = 4096
+    /// When users were last there is stored once in so long, and when the relay stops: a crash loses as much.
+    package static let lastSeenInterval = Duration.seconds(300)
+    /// What others are told of it, and what is stored: people are shown no more.
+    package static let lastSeenMilliseconds: Int64 = 60_000
+    /// Users in one command: a send waits for at most some milliseconds.
+    package static let lastSeenAtOnce = 256
+    /// What one device may ask for by REST (groups' presence, settings) at once, and how long until one more.
+    package static let presenceQueries = 20
+    package static let presenceQueryInterval = Duration.seconds(3)
+
     // MARK: Writer
 
     /// Commands that wait for the writer. Beyond: `overloaded`, with a hint to come back.
@@ -339,10 +399,36 @@ package enum Limits {
     package static let alertLastPatience = Duration.seconds(5)
     /// Days of which it is known how busy they were: two months show a trend.
     package static let loadDaysKept = 60
-    /// How often what waits for devices is counted: each time every chat is looked at, 30 µs each.
-    package static let undeliveredPause = Duration.seconds(3600)
-    /// Messages of one chat that are counted as waiting.
-    package static let undeliveredScan = 10_000
+    /// How often it is written down how busy the current day was: what is lost when the relay dies.
+    package static let loadRecording = Duration.seconds(3600)
+
+    // MARK: Metrics
+
+    /// How often figures are taken. Readers see nothing newer, so that nobody can watch single messages arrive by asking often; Prometheus asks as
+    /// often by default.
+    package static let metricInterval = Duration.seconds(15)
+    /// One value a minute for a day: 13 series of 16 bytes, 300 KB.
+    package static let metricHistoryInterval = Duration.seconds(60)
+    package static let metricHistory = 24 * 60
+    /// How often an event loop is asked how late it is.
+    package static let loopProbeInterval = Duration.seconds(1)
+    /// Counts of messages are shown in steps of so many: sixteen times what one user adds to the figure that is published with noise, and still a rate where
+    /// there is something to watch.
+    package static let metricMessageStep = 1024
+    /// Connections to the listener for metrics at the same time: a Prometheus, its twin, and people.
+    package static let metricConnections = 16
+    /// Chats that one step of counting what is not delivered looks at, messages of one chat that it counts at most, and steps between two figures: some
+    /// milliseconds of a reader each, and a hundred thousand chats in some six minutes.
+    package static let undeliveredChats = 200
+    package static let undeliveredMessages = 4096
+    package static let undeliveredSteps = 20
+
+    // MARK: Privacy audit
+
+    /// Findings of an audit of privacy that are listed; more are counted.
+    package static let auditFindings = 500
+    /// Texts that an audit searches for, all together: they are kept in memory in several forms.
+    package static let auditCanaryBytes = 1024 * 1024
 
     // MARK: Operators
 

@@ -151,7 +151,7 @@ package enum ErrorCode: String, CaseIterable, Sendable {
         case .replaced: "the device connected elsewhere; connect again only if that was not you"
         case .overloaded: "wait for retry_after_ms, then try again"
         case .restarting: "connect again after a random wait of some seconds"
-        case .internal: "try again; if it stays, tell the operator the time of the error"
+        case .internal: "try again; if it stays, tell the operator the time of the error and the answer's X-Request-Id"
         }
     }
 }

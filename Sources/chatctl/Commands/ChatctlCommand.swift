@@ -27,6 +27,9 @@ package struct ChatctlCommand: AsyncParsableCommand {
         BlockCommand.self,
         RetentionCommand.self,
         AlertCommand.self,
+        MetricsCommand.self,
+        PresenceCommand.self,
+        PrivacyCommand.self,
         AuditCommand.self,
         StatusCommand.self,
     ]

@@ -9,7 +9,9 @@ import NIOPosix
 import RelayControl
 import RelayDirectory
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import RelayTelemetry
@@ -24,6 +26,10 @@ package struct ControlServerSettings: Sendable {
     /// Where clients connect, for `status`.
     package var listening: [String]
     package var publicURL: String
+    /// Nil: relayd runs on defaults.
+    package var configurationPath: String?
+    /// Addresses of the relay itself, `host:port`.
+    package var addresses: [String] = []
     package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String) {
         self.socket = socket
         self.access = access
@@ -37,21 +43,25 @@ package struct ControlServerSettings: Sendable {
 package struct ControlServer: Sendable {
     private let settings: ControlServerSettings
     private let operations: Operations
+    private let metrics: PublishedMetrics
     private let group: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable () async -> Void
 
     /// - Parameter onListening: called once when operators can connect.
     package init(
-        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, retention: Retention, alerts: Alerts,
-        clock: any WallClock, group: any EventLoopGroup, logger: Logger, onListening: @escaping @Sendable () async -> Void = {}
+        settings: ControlServerSettings, store: Store, directory: Directory, sending: MessageSending, presence: Presence, retention: Retention,
+        alerts: Alerts, metrics: PublishedMetrics, ledger: PrivacyLedger, clock: any WallClock, group: any EventLoopGroup, logger: Logger,
+        onListening: @escaping @Sendable () async -> Void = {}
     ) {
         self.settings = settings
         self.group = group
         self.logger = logger
         self.onListening = onListening
+        self.metrics = metrics
         operations = Operations(
-            store: store, directory: directory, sending: sending, retention: retention, alerts: alerts, settings: settings, clock: clock,
+            store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: metrics,
+            ledger: ledger, settings: settings, clock: clock,
             logger: logger)
     }
 
@@ -92,14 +102,14 @@ package struct ControlServer: Sendable {
 
     private func respond(to request: Request, _ context: ControlContext) async -> Response {
         do throws(ControlError) {
-            return Self.response(.ok, try await answer(request, context))
+            return try await answer(request, context)
         } catch {
             let body = (try? ReplyEncoding.bytes(error)) ?? []
             return Self.response(HTTPResponse.Status(code: error.code.httpStatus), body)
         }
     }
 
-    private func answer(_ request: Request, _ context: ControlContext) async throws(ControlError) -> [UInt8] {
+    private func answer(_ request: Request, _ context: ControlContext) async throws(ControlError) -> Response {
         let peer: PeerCredentials
         let access: ControlAccess?
         do {
@@ -111,10 +121,17 @@ package struct ControlServer: Sendable {
         guard let access else {
             throw refusal("you (user \(peer.uid)) may not operate this relay", needs: .view)
         }
+        if request.uri.path == Self.metricsPath {
+            guard request.method == .get else {
+                throw ControlError(.badRequest, "\(Self.metricsPath) does not answer \(request.method.rawValue)", hint: "use GET")
+            }
+            return metrics.response
+        }
         guard request.uri.path.hasPrefix("/v1/"), let name = ControlOperationName(rawValue: String(request.uri.path.dropFirst("/v1/".count))) else {
             throw ControlError(
                 .notFound, "there is no operation at \(request.uri.path)",
-                hint: "the operations are: " + ControlOperationName.allCases.map { "/v1/" + $0.path }.joined(separator: ", "))
+                hint: "the operations are: " + ControlOperationName.allCases.map { "/v1/" + $0.path }.joined(separator: ", ") + ", "
+                    + Self.metricsPath)
         }
         guard access >= name.access else {
             throw refusal("you (user \(peer.uid)) may only look, and \(name.path) changes something", needs: .admin)
@@ -130,8 +147,11 @@ package struct ControlServer: Sendable {
         } catch {
             throw ControlError(.badRequest, "the request's body cannot be read or is larger than \(Limits.controlBodyBytes) bytes")
         }
-        return try await operations.serve(name, body: body, peer: peer)
+        return Self.response(.ok, try await operations.serve(name, body: body, peer: peer))
     }
+
+    /// The metrics as Prometheus reads them.
+    private static let metricsPath = "/v1/metrics"
 
     private func refusal(_ message: String, needs: ControlAccess) -> ControlError {
         let groups = needs == .view ? "\(settings.access.adminGroup) (to read only: \(settings.access.viewGroup))" : settings.access.adminGroup

@@ -5,7 +5,9 @@ import NIOCore
 import RelayControl
 import RelayDirectory
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import RelayTelemetry
@@ -15,8 +17,11 @@ struct Operations: Sendable {
     let store: Store
     let directory: Directory
     let sending: MessageSending
+    let presence: Presence
     let retention: Retention
     let alerts: Alerts
+    let metrics: PublishedMetrics
+    let ledger: PrivacyLedger
     let settings: ControlServerSettings
     let clock: any WallClock
     let logger: Logger
@@ -145,6 +150,14 @@ struct Operations: Sendable {
         case .alertAcknowledge: try await alertAcknowledge(body, peer)
         case .alertTest: try await alertTest(body, peer)
         case .alertKinds: try await alertKinds(body)
+        // MARK: Metrics
+        case .metricsShow: try await metricsShow(body)
+        case .metricsHistory: try await metricsHistory(body)
+        case .metricsPeople: try await metricsPeople(body)
+        case .metricsBudget: try await metricsBudget(body)
+        case .presenceSummary: try await presenceSummary(body)
+        // MARK: Privacy audit
+        case .privacyFacts: try await privacyFacts(body)
         case .auditList:
             try await answer(AuditList.self, body) { request in
                 let limit = try limit(request.limit, default: 100)
@@ -168,8 +181,13 @@ struct Operations: Sendable {
         } catch let error as DirectoryError {
             throw ControlError(error, subject: subject(request))
         } catch {
-            logger.error("an operation failed", metadata: ["operation": "\(Operation.name.path)", "error": "\(type(of: error))"])
-            throw ControlError(.failed, "\(Operation.name.path) failed inside relayd", hint: "journalctl -u relayd says why")
+            let token = CorrelationToken()
+            logger.error(
+                "an operation failed",
+                metadata: ["operation": "\(Operation.name.path)", "error": "\(type(of: error))", "request": "\(token)"])
+            var failure = ControlError(.failed, "\(Operation.name.path) failed inside relayd", hint: "journalctl -u relayd | grep \(token)")
+            failure.request = token.description
+            throw failure
         }
     }
 

@@ -12,6 +12,7 @@ extension Operations {
         try await answer(UserShow.self, body, subject: \.user) { request in
             let details = try await directory.user(named: request.user)
             var record = UserRecord(details, sending)
+            record.lastSeenAt = lastSeen(of: details.user)
             record.relations = UserRelations(try await directory.relationCounts(of: details.user.id))
             return record
         }
@@ -25,6 +26,7 @@ extension Operations {
                 try await directory.audit(try actor(caller, .userExport, request.user, request.reason))
                 note(.userExport, caller)
                 reply.user = ExportedUser(user)
+                reply.user?.lastSeenAt = lastSeen(of: user)
                 return reply
             }
             guard let id = request.id else {
@@ -93,7 +95,8 @@ extension ExportedUser {
         self.init(
             id: row.id, name: row.name.text, displayName: row.displayName, avatar: row.avatar, createdAt: row.createdAt,
             suspendedAt: row.suspension?.since, suspendedReason: row.suspension?.reason, noLimits: row.noLimits,
-            eraseAt: row.eraseAt, retentionClass: row.retentionClass)
+            eraseAt: row.eraseAt, retentionClass: row.retentionClass, sharesStatus: row.sharing.status,
+            sharesLastSeen: row.sharing.lastSeen, lastSeenAt: row.lastSeen)
     }
 }
 

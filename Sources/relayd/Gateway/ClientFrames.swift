@@ -2,6 +2,7 @@ import FoundationEssentials
 import NIOCore
 import RelayHTTP
 import RelayModel
+import RelayPresence
 import RelayStorage
 import RelayWire
 import SwiftProtobuf
@@ -74,6 +75,7 @@ enum ClientRequest {
     case changeGroup(request: UInt64, CheckedGroupChange)
     case delete(request: UInt64, CheckedDelete)
     case contactsSeen(version: UInt64)
+    case presence(request: UInt64, PresenceMode)
     /// One request is wrong; the connection goes on.
     case invalid(request: UInt64, WireFailure)
     /// The frame is no frame of the schema: nothing that follows can be trusted.
@@ -115,6 +117,11 @@ enum ClientRequest {
                 self = .changeGroup(request: request, try CheckedGroupChange(change, maxBodyBytes: maxBodyBytes))
             case .delete(let delete): self = .delete(request: request, try CheckedDelete(delete))
             case .contactsSeen(let seen): self = .contactsSeen(version: try Checked.sequence(seen.version, "version"))
+            case .presence(let presence):
+                guard let mode = UInt8(exactly: presence.mode.rawValue).flatMap(PresenceMode.init) else {
+                    throw .malformed("mode must be PRESENCE_MODE_LEAVE, PRESENCE_MODE_SHARE or PRESENCE_MODE_WATCH")
+                }
+                self = .presence(request: request, mode)
             case nil: throw WireFailure(.unknownKind, "the frame has no kind that this relay knows")
             }
         } catch {

@@ -2,7 +2,9 @@ import NIOCore
 import RelayDirectory
 import RelayHTTP
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
+import RelayPresence
 import RelayStorage
 import RelayWire
 
@@ -11,23 +13,34 @@ final class GatewayEnvironment: Sendable {
     let settings: GatewaySettings
     let directory: Directory
     let sending: MessageSending
+    let presence: Presence
     let open: OpenConnections
     let limits: GatewayLimits
     private let sweeps: [ObjectIdentifier: ConnectionSweep<ConnectionHandler>]
+    private let presenceLoops: [ObjectIdentifier: PresenceLoop]
 
     /// - Parameter loops: all that connections live on.
     init(
-        settings: GatewaySettings, directory: Directory, sending: MessageSending, open: OpenConnections, limits: GatewayLimits, loops: [any EventLoop]
+        settings: GatewaySettings, directory: Directory, sending: MessageSending, presence: Presence, open: OpenConnections, limits: GatewayLimits,
+        loops: [any EventLoop]
     ) {
         self.settings = settings
         self.directory = directory
         self.sending = sending
+        self.presence = presence
         self.open = open
         self.limits = limits
         sweeps = Dictionary(
             uniqueKeysWithValues: loops.map { loop in
                 (ObjectIdentifier(loop), ConnectionSweep<ConnectionHandler>(on: loop, pingInterval: settings.pingInterval))
             })
+        presenceLoops = Dictionary(uniqueKeysWithValues: loops.map { (ObjectIdentifier($0), PresenceLoop(on: $0)) })
+    }
+
+    /// Those of a connection's loop that take part in presence.
+    func presenceLoop(of loop: any EventLoop) -> PresenceLoop {
+        guard let found = presenceLoops[ObjectIdentifier(loop)] else { preconditionFailure("a connection on a loop that is not ours") }
+        return found
     }
 
     /// The sweep of a connection's loop.
@@ -58,6 +71,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
     private var sendingPaused = false
     private var readingPaused = false
     private var inBurst = false
+    /// The client ended the connection itself.
+    private var loggedOut = false
 
     /// Sweeps since something was heard or taken by the socket.
     private var silence: UInt8 = 0
@@ -66,6 +81,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
     private var parser: WebSocketParser
     private var context: ChannelHandlerContext?
     private var stream: DeviceStream?
+    /// Set while the device takes part in presence.
+    private var seat: PresenceSeat?
     private var out = ByteBuffer()
 
     init(_ request: ConnectRequest, _ environment: GatewayEnvironment, _ visit: AddressVisit?) {
@@ -123,6 +140,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         let ended = stream
         stream = nil
         ended?.closed()
+        leavePresence(loggedOut: loggedOut)
     }
 
     // MARK: In
@@ -131,6 +149,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         guard !closing else { return }
         inBurst = true
         silence = 0
+        if let seat { environment.presence.heard(seat) }
         parser.append(unwrapInboundIn(data))
         readFrames()
     }
@@ -144,7 +163,10 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
                 // A client that sends pings without reading must not fill the memory.
                 if isWritable { WebSocketFrames.write(.pong, payload: payload, mask: nil, into: &out) }
             case .pong: break
-            case .close(let code, _): end(code: code ?? 1000, reason: "")
+            case .close(let code, _):
+                // "Going away" is what a browser says of a page that is closed.
+                loggedOut = code == 1000 || code == 1001
+                end(code: code ?? 1000, reason: "")
             case .failed(let code, let reason): end(code: code, reason: reason)
             }
         }
@@ -192,8 +214,13 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
             stream.delete(
                 request: request, chat: delete.chat, clientMessageID: delete.clientMessageID, seqs: delete.seqs, forEveryone: delete.forEveryone)
         case .contactsSeen(let version): stream.contactsSeen(version)
-        case .invalid(let request, let failure): write(ServerFrames.error(request, failure))
+        case .presence(let request, let mode): takePart(request, mode)
+        case .invalid(let request, let failure):
+            // Whoever sends something numbers the request; acknowledgements and the like are not.
+            if request != 0 { environment.settings.metrics.sends.add(.malformed) }
+            write(ServerFrames.error(request, failure))
         case .unreadable(let failure):
+            environment.settings.metrics.sends.add(.malformed)
             write(ServerFrames.error(0, failure))
             end(failure.code)
         case .wrongType: end(code: 1003, reason: "\(encoding.subprotocol) has \(encoding == .proto ? "binary" : "text") messages only")
@@ -212,6 +239,37 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
         guard pause != readingPaused else { return }
         readingPaused = pause
         try? context.channel.syncOptions?.setOption(.autoRead, value: !pause)
+    }
+
+    // MARK: Presence
+
+    private func takePart(_ request: UInt64, _ mode: PresenceMode) {
+        guard let context else { return }
+        if mode == .leave {
+            leavePresence(loggedOut: true)
+        } else {
+            let lane = environment.presenceLoop(of: context.eventLoop)
+            let seat = seat ?? PresenceSeat(user: principal.user, device: principal.device, lane: lane)
+            self.seat = seat
+            lane.add(seat, self)
+            environment.presence.join(seat, mode)
+        }
+        write(ServerFrames.terms(request, environment.presence.terms))
+    }
+
+    private func leavePresence(loggedOut: Bool) {
+        guard let seat else { return }
+        self.seat = nil
+        if let context { environment.presenceLoop(of: context.eventLoop).remove(seat) }
+        environment.presence.leave(seat, loggedOut: loggedOut)
+    }
+
+    /// On the loop; writes and flushes.
+    func push(_ update: PresenceUpdate) {
+        var frame = Relay_V1_ServerFrame()
+        frame.presence = ServerFrames.presence(update.users, isSnapshot: update.isSnapshot)
+        write(frame)
+        flush()
     }
 
     // MARK: Out (DeviceSink)

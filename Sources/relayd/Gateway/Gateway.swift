@@ -5,6 +5,8 @@ import NIOCore
 import RelayDirectory
 import RelayHostAssigner
 import RelayMessageSending
+import RelayMetrics
+import RelayPresence
 import ServiceLifecycle
 
 /// The door for clients: REST and WebSockets on one port.
@@ -22,20 +24,26 @@ package final class Gateway: Service {
     ///   - group: the event loops; `sending` must have been given all of them.
     ///   - onBound: called once with the address that the gateway listens on, from the moment on that it accepts connections.
     package init(
-        settings: GatewaySettings, directory: Directory, sending: MessageSending, assigner: HostAssigner, group: any EventLoopGroup, logger: Logger,
+        settings: GatewaySettings, directory: Directory, sending: MessageSending, presence: Presence, assigner: HostAssigner,
+        group: any EventLoopGroup, logger: Logger,
         onBound: @escaping @Sendable (SocketAddress) -> Void = { _ in }
     ) {
         environment = GatewayEnvironment(
-            settings: settings, directory: directory, sending: sending,
+            settings: settings, directory: directory, sending: sending, presence: presence,
             open: OpenConnections(httpLimit: settings.httpConnections, logger: logger),
             limits: GatewayLimits(
-                settings.rates, clock: settings.monotonicClock, directory: directory, alerts: settings.alerts),
+                settings.rates, clock: settings.monotonicClock, directory: directory, alerts: settings.alerts, metrics: settings.metrics),
             loops: Array(group.makeIterator()))
         self.assigner = assigner
         self.group = group
         self.logger = logger
         self.onBound = onBound
     }
+
+    /// Connections that speak HTTP, or nothing yet. Any thread.
+    package var httpConnections: Int { environment.open.http }
+    /// Any thread.
+    package var webSockets: Int { environment.open.webSockets }
 
     /// Changes the limits for running and new connections. Any thread.
     package func apply(_ rates: RateLimits) { environment.limits.rates.apply(rates) }

@@ -1,3 +1,4 @@
+import RelayMetrics
 import RelayModel
 
 /// The gateway's settings; the configuration fills them in. The times have their reasons in ``Limits``; tests shorten them.
@@ -29,6 +30,8 @@ package struct GatewaySettings: Sendable {
     package var monotonicClock: any MonotonicClock = SystemMonotonicClock()
     /// Hears of users who send more than a person does.
     package var alerts: (any AlertSink)?
+    /// Where requests, sign-ins and refusals are counted.
+    package var metrics = Metrics()
 
     package init(host: String, port: Int, version: String, publicURL: String) {
         self.host = host

@@ -42,6 +42,9 @@ final class OpenConnections: Sendable {
         return admitted
     }
 
+    var http: Int { state.withLock { $0.http } }
+    var webSockets: Int { state.withLock { $0.count } }
+
     /// It has ended, or has become a WebSocket.
     func leaveHTTP() { state.withLock { $0.http -= 1 } }
 

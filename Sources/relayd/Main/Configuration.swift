@@ -24,6 +24,11 @@ struct Configuration: Sendable, Equatable {
     var erasureGrace = Grace(Limits.erasureGrace)
     var purgeHours = 6
     var alerts = AlertSettings()
+    /// Nil: metrics are on the control socket only.
+    var metricsAddress: ListenAddress?
+    var people = PeopleSettings()
+    var heartbeatSeconds = Int(Limits.presenceHeartbeat.components.seconds)
+    var offlineAfterSeconds = Int(Limits.presenceOfflineAfter.components.seconds)
     var rates = RateLimits()
     var logLevel = Logger.Level.info
     var logDestination = LogDestination.auto
@@ -35,12 +40,6 @@ struct Configuration: Sendable, Equatable {
     var anomalySeconds: Int {
         get { Int(rates.anomalyWindow.components.seconds) }
         set { rates.anomalyWindow = .seconds(newValue) }
-    }
-
-    /// ``AlertSettings/undeliveredBytes`` as the file has it.
-    var undeliveredMiB: Int {
-        get { alerts.undeliveredBytes >> 20 }
-        set { alerts.undeliveredBytes = newValue << 20 }
     }
 
     /// This host's name among others: the host and port of the public URL, which clients know anyway.

@@ -97,6 +97,12 @@ struct ConfigurationFile: Sendable {
                 "other hosts can connect to \(result.configuration.listenAddress), and relayd does not speak TLS yet: listen on 127.0.0.1 behind a proxy "
                     + "that does, or, in a network that is trusted, set listen.allow_plaintext = true")
         }
+        if problems.isEmpty, result.configuration.offlineAfterSeconds < 2 * result.configuration.heartbeatSeconds {
+            report(
+                result.lines["presence.offline_after"] == nil ? "presence.heartbeat" : "presence.offline_after",
+                "presence.offline_after is \(result.configuration.offlineAfterSeconds), which is less than two heartbeats of "
+                    + "\(result.configuration.heartbeatSeconds) seconds: users would seem to come and go")
+        }
         guard problems.isEmpty else {
             throw ConfigurationProblems(problems: problems.sorted { ($0.line ?? 0, $0.message) < ($1.line ?? 0, $1.message) })
         }

@@ -36,7 +36,9 @@ struct ConfigurationOption: Sendable {
     /// `section.key`
     var name: String { "\(section).\(key)" }
 
-    static let all: [ConfigurationOption] = [
+    static let all: [ConfigurationOption] = beforePeople + people + afterPeople
+
+    private static let beforePeople: [ConfigurationOption] = [
         ConfigurationOption(
             section: "listen", key: "address", allowed: "an IP address or localhost with a port, such as \"127.0.0.1:8480\" or \"[::1]:8480\"",
             documentation: ["Where clients connect. relayd does not speak TLS yet: a proxy in front of it does."],
@@ -151,11 +153,40 @@ struct ConfigurationOption: Sendable {
             "alerts", "disk_free_percent", \.alerts.diskFreePercent, 3...90,
             ["Less room than this on the store's file system is an alert (disk_low), in percent."]),
         .number(
-            "alerts", "undelivered_mib", \.undeliveredMiB, 1...1 << 30,
-            ["More than this that waits for devices is an alert (undelivered_store), in MiB."]),
+            "alerts", "undelivered_messages", \.alerts.undeliveredMessages, 4...1_000_000_000,
+            ["So many messages that wait for devices are an alert (undelivered_store)."]),
         .number(
             "alerts", "errors_per_minute", \.alerts.errorsPerMinute, 1...1_000_000,
             ["So many answers overloaded or internal in a minute are an alert (error_burst)."]),
+        ConfigurationOption(
+            section: "metrics", key: "listen", allowed: "a loopback address with a port, such as \"127.0.0.1:9464\", or \"\"",
+            documentation: [
+                "Where GET /metrics answers a Prometheus on this host, besides chatctl and the control socket. Every user of the host can read it.",
+                "Empty: nowhere.",
+            ],
+            read: { .text($0.metricsAddress?.description ?? "") },
+            write: { configuration, value in
+                guard case .text(let text) = value else { return false }
+                if text.isEmpty {
+                    configuration.metricsAddress = nil
+                    return true
+                }
+                guard let address = ListenAddress(text), address.isLoopback else { return false }
+                configuration.metricsAddress = address
+                return true
+            }),
+    ]
+
+    private static let afterPeople: [ConfigurationOption] = [
+        .number(
+            "presence", "heartbeat", \.heartbeatSeconds, 1...300,
+            ["Devices that take part in presence say every so many seconds that they are there."]),
+        .number(
+            "presence", "offline_after", \.offlineAfterSeconds, 2...3600,
+            [
+                "A user is offline when nothing came from any of their devices for so many seconds: at least twice heartbeat, so that one that",
+                "is late does not show.",
+            ]),
         .number(
             "limits", "message_bytes", \.messageBytes, 1024...Limits.bodyBytesCeiling,
             ["The largest message, in bytes of ciphertext. Larger ones are refused."]),
@@ -235,7 +266,7 @@ struct ConfigurationOption: Sendable {
     // MARK: Kinds of options
 
     /// True or false, applied by a reload.
-    private static func flag(
+    static func flag(
         _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Bool> & Sendable, _ documentation: [String]
     ) -> ConfigurationOption {
         ConfigurationOption(
@@ -248,7 +279,7 @@ struct ConfigurationOption: Sendable {
             })
     }
 
-    private static func number(
+    static func number(
         _ section: String, _ key: String, _ path: any WritableKeyPath<Configuration, Int> & Sendable, _ range: ClosedRange<Int>,
         _ documentation: [String], reloadable: Bool = false
     ) -> ConfigurationOption {

@@ -9,7 +9,9 @@ import RelayDirectory
 import RelayGateway
 import RelayHostAssigner
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import RelayTelemetry
@@ -37,29 +39,41 @@ struct Daemon {
         let clock = SystemWallClock()
         let startedAt = clock.now()
         let failure = StoreFailure()
+        let metrics = Metrics(startedAt: startedAt, version: relayVersion)
+        let tally = PeopleTally()
         let store: Store
         do {
             store = try Store(
-                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, onFailure: { failure.report($0) })
+                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, metrics: metrics, observer: tally,
+                onFailure: { failure.report($0) })
         } catch {
             logger.critical("\(error)")
             return 1
         }
         let status = await run(
-            store: store, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt, logger: logger)
+            store: store, metrics: metrics, tally: tally, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt,
+            logger: logger)
         await store.close()
         logger.notice("stopped", metadata: ["status": "\(status)"])
         return status
     }
 
     private func run(
-        store: Store, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp, logger: Logger
+        store: Store, metrics: Metrics, tally: PeopleTally, descriptors: Int, failure: StoreFailure, clock: SystemWallClock, startedAt: Timestamp,
+        logger: Logger
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
         let alertInbox = AlertInbox()
+        let published = PublishedMetrics(metrics.snapshot(at: startedAt))
+        LoopProbe.start(on: Array(group.makeIterator()), metrics)
+        let presence = Presence(
+            writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(),
+            terms: PresenceTerms(
+                heartbeat: .seconds(configuration.heartbeatSeconds), offlineAfter: .seconds(configuration.offlineAfterSeconds)))
         let sending = MessageSending(
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
-            alerts: alertInbox)
+            metrics: metrics, alerts: alertInbox, onConnect: { tally.connected($0.user, $0.device, at: clock.now()) },
+            onContacts: { presence.contacts($0) }, onOut: { presence.out($0) })
         let directory: Directory
         let alerts: Alerts
         do {
@@ -69,9 +83,8 @@ struct Daemon {
             try await directory.apply(configuration.contacts)
             alerts = try await Alerts(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), settings: configuration.alerts,
-                inbox: alertInbox, relay: configuration.effectivePublicURL, storePath: configuration.storePath,
-                pushMembers: configuration.pushMembers,
-                processors: System.coreCount, gauges: [HostGauge(path: configuration.storePath)], group: group, logger: Logger(label: "alerts"))
+                inbox: alertInbox, relay: configuration.effectivePublicURL, metrics: metrics, processors: System.coreCount, group: group,
+                logger: Logger(label: "alerts"))
         } catch {
             logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
             return 1
@@ -79,17 +92,17 @@ struct Daemon {
         let retention = Retention(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: configuration.pushMembers,
             alerts: alertInbox)
-        let readiness = Readiness(awaited: 2, status: "listening on \(configuration.listenAddress)", logger: logger)
+        let ledger = PrivacyLedger(
+            tally: tally, writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: configuration.people,
+            online: { await sending.connected().map { ($0.user, $0.device) } })
+        let readiness = Readiness(
+            awaited: configuration.metricsAddress == nil ? 2 : 3, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
-            settings: ControlServerSettings(
-                socket: configuration.controlSocket,
-                access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
-                listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL),
-            store: store, directory: directory, sending: sending, retention: retention, alerts: alerts, clock: clock, group: group,
-            logger: Logger(label: "control"),
-            onListening: { readiness.one() })
+            settings: controlSettings(startedAt: startedAt),
+            store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: published,
+            ledger: ledger, clock: clock, group: group, logger: Logger(label: "control"), onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors, alertInbox), directory: directory, sending: sending,
+            settings: gatewaySettings(descriptors: descriptors, alertInbox, metrics), directory: directory, sending: sending, presence: presence,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
@@ -99,25 +112,40 @@ struct Daemon {
                 gateway.apply(configuration.rates)
                 // A store that refuses has ended the process, or is ending it.
                 Task { try? await directory.apply(configuration.contacts) }
+                Task { await ledger.apply(configuration.people) }
             }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
             services: [
                 .init(service: failure, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: AlertWatch(alerts: alerts)),
+                .init(service: PresenceService(presence: presence)),
                 .init(service: control, failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(
                     service: Listener(gateway: gateway, address: configuration.listenAddress), failureTerminationBehavior: .gracefullyShutdownGroup),
                 .init(service: Erasures(directory: directory)),
+                .init(
+                    service: MetricSampler(
+                        metrics: metrics, published: published, store: store, gateway: gateway, retention: retention, ledger: ledger, clock: clock)),
                 .init(service: reloader),
                 .init(
                     service: PurgeSchedule(retention: retention, every: .seconds(configuration.purgeHours * 3600), logger: Logger(label: "retention"))
                 ),
+                .init(service: PeopleSchedule(ledger: ledger, logger: Logger(label: "people"))),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
+        if let address = configuration.metricsAddress {
+            let listener = MetricsListener(
+                host: address.host, port: address.port, metrics: published, group: group, logger: Logger(label: "metrics"),
+                onListening: { readiness.one() })
+            services.services.append(
+                .init(service: MetricsEndpoint(listener: listener, address: address), failureTerminationBehavior: .gracefullyShutdownGroup))
+        }
         services.maximumGracefulShutdownDuration = Self.stopPatience
         do {
             try await ServiceGroup(configuration: services).run()
             await sending.storeAcknowledgements()
+            await PeopleSchedule(ledger: ledger, logger: Logger(label: "people")).finish()
+            await presence.save()
         } catch let error as StoreFailure.Failed {
             logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
             await alerts.storeFailed()
@@ -127,6 +155,16 @@ struct Daemon {
             return 1
         }
         return 0
+    }
+
+    private func controlSettings(startedAt: Timestamp) -> ControlServerSettings {
+        var settings = ControlServerSettings(
+            socket: configuration.controlSocket,
+            access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
+            listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
+        settings.configurationPath = access(path, F_OK) == 0 ? path : nil
+        settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
+        return settings
     }
 
     private var directorySettings: DirectorySettings {
@@ -139,7 +177,7 @@ struct Daemon {
     }
 
     /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
-    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox) -> GatewaySettings {
+    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox, _ metrics: Metrics) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
@@ -149,6 +187,7 @@ struct Daemon {
         settings.devicesPerUser = configuration.devicesPerUser
         settings.rates = configuration.rates
         settings.alerts = alerts
+        settings.metrics = metrics
         return settings
     }
 

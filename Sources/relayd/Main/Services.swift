@@ -3,6 +3,7 @@ import NIOCore
 import RelayControlServer
 import RelayDirectory
 import RelayGateway
+import RelayPresence
 import RelayTelemetry
 import ServiceLifecycle
 
@@ -21,6 +22,13 @@ struct AlertWatch: Service {
     var alerts: Alerts
 
     func run() async { await cancelWhenGracefulShutdown { [alerts] in await alerts.run() } }
+}
+
+/// Tells who is there.
+struct PresenceService: Service {
+    var presence: Presence
+
+    func run() async { await cancelWhenGracefulShutdown { [presence] in await presence.run() } }
 }
 
 /// The gateway with an error that says where it could not listen.

@@ -110,6 +110,7 @@ package final class DeviceStream {
         } catch {
             switch error {
             case .overloaded:
+                hub.refusedOverloaded(command)
                 sink.answer(request, .overloaded)
                 close(.overloaded)
             case .stopping: close(.restarting)

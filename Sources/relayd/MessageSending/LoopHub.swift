@@ -1,5 +1,6 @@
 import NIOCore
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import RelayStorage
 import Synchronization
@@ -11,7 +12,8 @@ final class LoopHub: @unchecked Sendable {
     private let writer: Writer
     private let readers: ReaderPool
     private let online: OnlineTable
-    private let counters: Counters
+    private let counters: SendingCounters
+    private let metrics: Metrics
     private let pushMembers: Int
     private unowned let receiver: MessageSending
 
@@ -38,8 +40,8 @@ final class LoopHub: @unchecked Sendable {
     private var gathered = NIODeadline.distantPast
 
     init(
-        index: Int, loop: any EventLoop, writer: Writer, readers: ReaderPool, online: OnlineTable, counters: Counters, pushMembers: Int,
-        receiver: MessageSending
+        index: Int, loop: any EventLoop, writer: Writer, readers: ReaderPool, online: OnlineTable, counters: SendingCounters, metrics: Metrics,
+        pushMembers: Int, receiver: MessageSending
     ) {
         self.index = index
         self.loop = loop
@@ -47,6 +49,7 @@ final class LoopHub: @unchecked Sendable {
         self.readers = readers
         self.online = online
         self.counters = counters
+        self.metrics = metrics
         self.pushMembers = pushMembers
         self.receiver = receiver
     }
@@ -79,6 +82,8 @@ final class LoopHub: @unchecked Sendable {
         }
     }
 
+    var principals: [Principal] { streams.values.map(\.principal) }
+
     func close(_ connection: UInt64, _ reason: StreamEnd) { streams[connection]?.close(reason) }
 
     func closeAll(_ reason: StreamEnd) {
@@ -109,12 +114,15 @@ final class LoopHub: @unchecked Sendable {
     }
 
     /// All events of a batch in one hop; every touched stream is flushed once, those of large groups in their turn.
-    func handle(_ events: [Event]) {
+    /// - Parameter since: when the first command of the batch came.
+    func handle(_ events: [Event], since: Int64) {
+        var answers = false
         for event in events {
             switch event {
             case .answer(let connection, let request, let answer):
                 guard let stream = streams[connection] else { continue }
                 stream.answer(request, answer)
+                if case .sent = answer { answers = true }
                 flushNow(stream)
             case .retry(let connection, let request, let retry): streams[connection]?.look(for: retry, request)
             case .envelope(let user, let envelope):
@@ -142,6 +150,7 @@ final class LoopHub: @unchecked Sendable {
             }
         }
         flushQueues()
+        if answers { metrics.sendSeconds.record(nanoseconds: metrics.clock.nanoseconds() - since) }
     }
 
     private func publish(_ publication: Publication) {
@@ -276,7 +285,12 @@ final class LoopHub: @unchecked Sendable {
 
     func raise(_ event: AlertEvent) { receiver.raise(event) }
 
-    func delivered(_ count: Int) { counters.envelopesDelivered.add(count, ordering: .relaxed) }
+    func refusedOverloaded(_ command: Command) { if command.isSending { metrics.sends.add(.overloaded) } }
+
+    func delivered(_ count: Int) {
+        counters.envelopesDelivered.add(count, ordering: .relaxed)
+        metrics.deliveries.add(count)
+    }
 
     /// Looks up where a device is, and up to where its mailbox can reach.
     func readPlace(

@@ -1,5 +1,6 @@
 import NIOCore
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import RelayStorage
 import Synchronization
@@ -12,7 +13,7 @@ package struct SendingStatistics: Sendable {
     package var requestsRefused: Int
 }
 
-final class Counters: Sendable {
+final class SendingCounters: Sendable {
     let messagesAccepted = Atomic(0)
     let envelopesDelivered = Atomic(0)
     let requestsRefused = Atomic(0)
@@ -29,21 +30,34 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     let readers: ReaderPool
     private let loops: [any EventLoop]
     private let online = OnlineTable()
-    private let counters = Counters()
+    private let counters = SendingCounters()
+    let metrics: Metrics
     private var hubs: [LoopHub] = []
     /// Messages of groups with more members are announced, not pushed.
     package let pushMembers: Int
     private let alerts: (any AlertSink)?
+    private let onConnect: @Sendable (Principal) -> Void
+    private let onContacts: @Sendable ([ContactChange]) -> Void
+    private let onOut: @Sendable ([DeviceID]) -> Void
 
     /// - Parameters:
     ///   - loops: all loops that connections live on, at most 64; ``connect`` takes one of them.
     ///   - pushMembers: messages of larger groups are announced to their members, who fetch them.
+    ///   - metrics: where sends, deliveries and acknowledgements are counted.
     ///   - alerts: called on an event loop or on the writer's thread.
+    ///   - onConnect: called for every connection that begins, on its event loop.
+    ///   - onContacts: hears of contacts that changed, in the order of the commits; on the writer's thread.
+    ///   - onOut: hears of devices that may not be connected any more, whether they are or not. Any thread.
     package init(
         writer: Writer, readers: ReaderPool, loops: [any EventLoop], pushMembers: Int = Limits.chatMembers,
-        alerts: (any AlertSink)? = nil
+        metrics: Metrics = Metrics(), alerts: (any AlertSink)? = nil, onConnect: @escaping @Sendable (Principal) -> Void = { _ in },
+        onContacts: @escaping @Sendable ([ContactChange]) -> Void = { _ in }, onOut: @escaping @Sendable ([DeviceID]) -> Void = { _ in }
     ) {
         self.alerts = alerts
+        self.metrics = metrics
+        self.onConnect = onConnect
+        self.onContacts = onContacts
+        self.onOut = onOut
         precondition(loops.count <= OnlineTable.maxLoops)
         self.writer = writer
         self.readers = readers
@@ -51,7 +65,8 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         self.pushMembers = pushMembers
         hubs = loops.enumerated().map {
             LoopHub(
-                index: $0, loop: $1, writer: writer, readers: readers, online: online, counters: counters, pushMembers: pushMembers, receiver: self)
+                index: $0, loop: $1, writer: writer, readers: readers, online: online, counters: counters, metrics: metrics, pushMembers: pushMembers,
+                receiver: self)
         }
     }
 
@@ -75,7 +90,15 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         let stream = DeviceStream(principal, connection: connection, hub: hubs[index], sink: sink)
         hubs[index].add(stream)
         stream.start(cursor: cursor, receiptsAfter: receiptsVersion)
+        onConnect(principal)
         return stream
+    }
+
+    /// Everybody who has a connection, device by device.
+    package func connected() async -> [Principal] {
+        var found: [Principal] = []
+        for (hub, loop) in zip(hubs, loops) { found += (try? await loop.submit { hub.principals }.get()) ?? [] }
+        return found
     }
 
     package func isOnline(_ device: DeviceID) -> Bool { online.place(of: device) != nil }
@@ -99,10 +122,12 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
     }
 
     package func revoked(_ devices: [DeviceID]) {
+        onOut(devices)
         for device in devices { disconnect(device, .revoked) }
     }
 
     package func suspended(_ devices: [DeviceID]) {
+        onOut(devices)
         for device in devices { disconnect(device, .suspended) }
     }
 
@@ -123,11 +148,13 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
         min(.milliseconds(connections / Limits.connectionsPerMillisecond), Limits.writerPatience)
     }
 
-    package func committed(_ batch: [Committed]) {
+    package func committed(_ batch: [Committed], since: Int64) {
         var events: [[LoopHub.Event]] = Array(repeating: [], count: loops.count)
         var accepted = 0
         var refused = 0
+        var acknowledgements = 0
         var raised: [AlertEvent] = []
+        var contacts: [ContactChange] = []
         online.withLoops { loopsOf in
             func distribute(_ publication: Publication) {
                 if publication.audience.count > min(Limits.fanOutMembers, pushMembers) {
@@ -147,6 +174,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                 }
             }
             func tell(_ changes: [ContactChange]) {
+                contacts += changes
                 for change in changes { loopsOf(change.user) { events[$0].append(.contact(change.user, change.row)) } }
             }
             func tell(_ change: KeyChange) {
@@ -169,9 +197,11 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     accepted += 1
                     distribute(publication)
                 case .retried(let retry):
+                    metrics.sends.add(.repeated)
                     guard let origin = entry.origin else { continue }
                     events[origin.loop].append(.retry(connection: origin.connection, request: origin.request, retry))
                 case .receipts(let moved):
+                    if case .acknowledge(let entries) = entry.command { acknowledgements += entries.count }
                     answer(.done)
                     for receipt in moved {
                         for user in receipt.audience { loopsOf(user) { events[$0].append(.receipt(user, receipt.row)) } }
@@ -195,18 +225,23 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     if let publication { distribute(publication) }
                 case .rejected(let rejection):
                     refused += 1
+                    if entry.command.isSending { metrics.sends.add(rejection.sendResult) }
                     answer(.rejected(rejection))
-                case .done, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired:
+                case .done, .presenceSet, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired,
+                    .purged:
                     continue
                 }
             }
         }
         for event in raised { alerts?.raise(event) }
+        if !contacts.isEmpty { onContacts(contacts) }
         counters.messagesAccepted.add(accepted, ordering: .relaxed)
+        metrics.sends.add(.accepted, accepted)
+        metrics.acknowledgements.add(acknowledgements)
         counters.requestsRefused.add(refused, ordering: .relaxed)
         for (index, list) in events.enumerated() where !list.isEmpty {
             let hub = hubs[index]
-            loops[index].execute { hub.handle(list) }
+            loops[index].execute { hub.handle(list, since: since) }
         }
     }
 

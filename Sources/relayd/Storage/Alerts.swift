@@ -49,7 +49,7 @@ package struct LoadDay: Codable, Sendable, Equatable {
     package var busiest: Int
     /// Answers `overloaded` and `internal`.
     package var failures: Int
-    /// Most that waited for devices, in bytes of bodies and keys.
+    /// Most messages that waited for devices.
     package var undelivered: Int
     /// Of the store's file, at the end.
     package var storeBytes: Int

@@ -1,4 +1,5 @@
 import NIOPosix
+import RelayMetrics
 import RelayModel
 import RelaySQLite
 import Synchronization
@@ -13,10 +14,12 @@ final class Checkpointer: Sendable {
     private let state = Mutex(State.idle)
     private let database: Confined<Database>
     private let writing: Confined<Database>
+    private let metrics: Metrics
     private let onFailure: @Sendable (any Error) -> Void
 
     /// - Parameter writing: the writer's connection, which counts the log's pages; used on the writer's thread only.
-    init(path: String, writing: Database, onFailure: @escaping @Sendable (any Error) -> Void) throws(SQLiteError) {
+    init(path: String, writing: Database, metrics: Metrics, onFailure: @escaping @Sendable (any Error) -> Void) throws(SQLiteError) {
+        self.metrics = metrics
         self.onFailure = onFailure
         self.writing = Confined(writing)
         database = Confined(try Database(path: path, access: .readWriteCreate, combiningWrites: true))
@@ -32,7 +35,9 @@ final class Checkpointer: Sendable {
         case .idle:
             state.withLock { $0 = .copying }
             thread.submit { _ in
+                let began = self.metrics.clock.nanoseconds()
                 do { _ = try self.database.value.checkpoint() } catch { self.onFailure(error) }
+                self.metrics.checkpointSeconds.record(nanoseconds: self.metrics.clock.nanoseconds() - began)
                 self.state.withLock { $0 = .rest }
             }
         case .rest:

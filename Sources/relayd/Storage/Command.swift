@@ -52,6 +52,15 @@ package enum Command: Codable, Sendable {
     case releaseSpace(pages: Int)
     case recordAlerts(RecordAlerts)
     case recordLoad(LoadDay)
+    // MARK: Figures about people
+    case openPeople([PeopleOpening])
+    case countPeople(PeopleCounts)
+    case closePeople(PeopleClose)
+    // MARK: Presence
+    case setPresence(SetPresence)
+    /// When users were last there. Whoever asks bounds how many they are.
+    case recordLastSeen([LastSeen])
+    // MARK: Receipts
     /// What many devices acknowledged. Takes as many stamps as there are entries: each is the version of its receipts.
     case acknowledge([Acknowledge])
     case read(UserID, ChatID, chatSeq: UInt64)

@@ -44,6 +44,7 @@ extension SQLiteEngine {
         } else {
             outcome.contact = try contactRow(of: user.id, with: peer.id)
         }
+        outcome.isNewBlock = after.blocks && !stored.edge.blocks
         if after != stored.edge {
             if let change = try mirror(after, to: peer.id, of: user.id, stamp) { outcome.changes.append(change) }
             if let chat = try findChat(min(user.id, peer.id), max(user.id, peer.id)), let known = chats[chat] {

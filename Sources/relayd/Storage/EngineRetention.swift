@@ -29,8 +29,14 @@ extension SQLiteEngine {
     /// Deletes, of each chat, its messages up to a place. The caller bounds how many that are.
     func purge(_ ends: [ChatPosition]) throws -> Outcome {
         var rows = 0
-        for end in ends { rows += try expireMessages(of: end.chat, upTo: end.seq, limit: .max) }
-        return .removed(rows: rows, remaining: false, nil)
+        var unread: [UserID: Int] = [:]
+        // What devices acknowledged in this batch counts.
+        try writeChanges()
+        for end in ends {
+            try countUnread(of: end.chat, upTo: end.seq, into: &unread)
+            rows += try expireMessages(of: end.chat, upTo: end.seq, limit: .max)
+        }
+        return .purged(rows: rows, unread: unread)
     }
 
     func setRetention(_ command: SetRetention) throws -> Outcome {

@@ -25,10 +25,14 @@ package enum Outcome: Sendable {
     case sent(SentOutcome)
     /// It was sent before, or never accepted: a reader finds out.
     case retried(Retry)
+    /// What the user shares now.
+    case presenceSet(PresenceSharing)
     /// The receipts that an acknowledgement or a read moved.
     case receipts([MovedReceipt])
     /// `remaining`: there is more to remove. `publication`: what the members of a group hear of it.
     case removed(rows: Int, remaining: Bool, Publication?)
+    /// `unread`: messages that no device of a recipient had, by recipient.
+    case purged(rows: Int, unread: [UserID: Int])
     case rejected(Rejection)
 }
 
@@ -154,6 +158,8 @@ package struct ContactOutcome: Sendable {
     package var publications: [Publication]
     /// There are more such groups: the same command again takes the user out of them.
     package var remaining = false
+    /// The user blocks the other one, and did not before.
+    package var isNewBlock = false
 }
 
 package struct ContactChange: Sendable {

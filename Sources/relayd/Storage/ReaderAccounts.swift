@@ -8,13 +8,14 @@ extension Reader {
             id: UserID(row.unsigned(0)), name: UserName(checked: row.text(1) ?? ""), displayName: row.text(2), avatar: row.text(3),
             suspension: row.unsigned(4) == 0 ? nil : Suspension(since: Stamp(rawValue: row.unsigned(4)).time, reason: row.text(5)),
             noLimits: row.integer(6) != 0, eraseAt: row.isNull(7) ? nil : Timestamp(milliseconds: row.integer(7)),
-            retentionClass: row.text(8))
+            retentionClass: row.text(8), sharing: PresenceSharing(hides: row.integer(9)),
+            lastSeen: row.isNull(10) ? nil : Timestamp(milliseconds: row.integer(10)))
     }
 
     private static let userColumns =
         """
         SELECT user_id, name, display_name, avatar, suspended, suspended_reason, no_limits,
-            (SELECT due_ms FROM erasures e WHERE e.user_id = users.user_id), retention_class FROM users
+            (SELECT due_ms FROM erasures e WHERE e.user_id = users.user_id), retention_class, hides, last_seen_ms FROM users
         """
 
     package func user(_ id: UserID) throws -> UserRow? {

@@ -31,23 +31,4 @@ extension Reader {
                 undelivered: Int($0.integer(4)), storeBytes: Int($0.integer(5)))
         }
     }
-
-    /// Messages of a page of chats that some device of a member has not got: how many, their bytes, and where the page ended.
-    /// Of groups whose members fetch by themselves nobody knows, and they are not counted.
-    package func undelivered(after chat: ChatID, limit: Int, pushMembers: Int) throws -> (messages: Int, bytes: Int, next: ChatID?) {
-        let page = try holdings(after: chat, limit: limit)
-        var found = (messages: 0, bytes: 0)
-        for holding in page.chats {
-            let standing = try standing(of: holding.chat)
-            guard (1...pushMembers).contains(standing.members.count), let acknowledged = standing.acknowledged else { continue }
-            // Newest first, until one that everybody has: mostly that is the first.
-            let waiting = try rows(
-                "SELECT message_id, length(body) + length(keys) FROM messages WHERE chat_id = ? ORDER BY seq DESC",
-                bind: { $0.bind(1, holding.chat.rawValue) }, upTo: Limits.undeliveredScan
-            ) { $0.unsigned(0) > acknowledged ? Int($0.integer(1)) : nil }
-            found.messages += waiting.count
-            found.bytes += waiting.reduce(0, +)
-        }
-        return (found.messages, found.bytes, page.next)
-    }
 }

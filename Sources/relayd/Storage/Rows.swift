@@ -92,6 +92,9 @@ package struct UserRow: Sendable {
     package var eraseAt: Timestamp?
     /// Of whose policy the user's messages are; nil: that of all others.
     package var retentionClass: String?
+    package var sharing: PresenceSharing
+    /// In whole minutes, and some minutes late; nil when it is not known or hidden.
+    package var lastSeen: Timestamp?
     package var createdAt: Timestamp { Stamp(rawValue: id.rawValue).time }
 }
 

@@ -103,6 +103,11 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .releaseSpace(let pages): return try releaseSpace(pages: pages)
             case .recordAlerts(let command): return try recordAlerts(command)
             case .recordLoad(let day): return try recordLoad(day)
+            case .openPeople(let openings): return try openPeople(openings)
+            case .countPeople(let counts): return try countPeople(counts)
+            case .closePeople(let command): return try closePeople(command)
+            case .setPresence(let command): return try setPresence(command)
+            case .recordLastSeen(let entries): return try recordLastSeen(entries)
             case .acknowledge(let entries): return try acknowledge(entries, stamp)
             case .read(let user, let chat, let chatSeq): return try read(user, chat, upTo: chatSeq, stamp)
             case .auditOnly: return .done

@@ -26,6 +26,10 @@ import RelaySQLite
 /// | purges       | stamp                 | Retention      | runs, some a day      | nobody: the proof of purge         |
 /// | alerts       | alert                 | Telemetry      | what happens; 1,000   | `recordAlerts` after 90 days, `removeUser` |
 /// | load_days    | day                   | Telemetry      | a day; 60             | `recordLoad`                       |
+/// | people_periods | metric, start       | Telemetry      | six, while figures are counted | `closePeople`             |
+/// | people_tallies | metric, start, person, part | Telemetry | active users, in one day or week | `closePeople`; an erasure within a minute |
+/// | people_releases | metric, start      | Telemetry      | days, five a day      | nobody: what was published, and what it cost |
+/// | people_gates | start                 | Telemetry      | weeks                 | nobody                             |
 /// | meta         | key                   | Storage        | —                     | —                                  |
 ///
 /// An erasure takes more than `removeUser`: it deletes the user's rows in devices, hidden and receipts, their contacts' rows about them, their stays
@@ -119,6 +123,8 @@ enum Schema {
         erasure,
         retention,
         alerts,
+        people,
+        presence,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.
@@ -130,6 +136,8 @@ enum Schema {
         "erasures": "user_id", "erased_rows": "user_id, part",
         "retention_policies": "class", "purges": "stamp",
         "alerts": "alert_id", "load_days": "day",
+        "people_periods": "metric, start", "people_tallies": "metric, start, person, part", "people_releases": "metric, start",
+        "people_gates": "start",
     ]
 }
 

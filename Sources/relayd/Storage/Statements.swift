@@ -116,7 +116,7 @@ struct Statements {
         clearUser = try database.prepare(
             """
             UPDATE users SET removed = 1, name = NULL, display_name = NULL, avatar = NULL, suspended = 0, suspended_reason = NULL,
-                retention_class = NULL WHERE user_id = ?
+                retention_class = NULL, hides = 0, last_seen_ms = NULL WHERE user_id = ?
             """)
         // Suspended is suspended since the first time.
         suspendUser = try database.prepare(

@@ -1,4 +1,5 @@
 import NIOCore
+import RelayMetrics
 import RelayModel
 import RelaySQLite
 import Synchronization
@@ -40,10 +41,12 @@ package final class Store: Sendable {
     /// - Parameters:
     ///   - readers: read-only connections, each with a thread.
     ///   - record: file for ``CommandRecord``.
+    ///   - metrics: where commits, waits and checkpoints are counted.
+    ///   - observer: sees every batch that was committed.
     ///   - onFailure: called once, on any thread, when the disk failed; the process must end.
     package init(
         path: String, clock: any WallClock = SystemWallClock(), readers: Int = 2, record: String? = nil,
-        onFailure: @escaping @Sendable (any Error) -> Void
+        metrics: Metrics = Metrics(), observer: (any CommitObserver)? = nil, onFailure: @escaping @Sendable (any Error) -> Void
     ) throws(StoreError) {
         self.path = path
         lock = try FileLock(path: path + ".lock", store: path)
@@ -56,11 +59,11 @@ package final class Store: Sendable {
             try database.execute("PRAGMA cache_size = -\(Limits.writerCacheBytes / 1024)")
             try database.execute("PRAGMA secure_delete = ON")
             database.countLogPages()
-            let checkpointer = try Checkpointer(path: path, writing: database, onFailure: onFailure)
+            let checkpointer = try Checkpointer(path: path, writing: database, metrics: metrics, onFailure: onFailure)
             self.checkpointer = checkpointer
             writer = Writer(
                 engine: try SQLiteEngine(database: database), clock: clock,
-                record: try record.map { path throws(StoreError) in try CommandRecord(path: path) },
+                record: try record.map { path throws(StoreError) in try CommandRecord(path: path) }, metrics: metrics, observer: observer,
                 afterCommit: { try checkpointer.committed() }, emptyLog: { await checkpointer.tryToEmptyLog() },
                 forgetPages: { try database.execute("PRAGMA shrink_memory") }, onFailure: onFailure)
             self.readers = try ReaderPool(path: path, count: readers)
@@ -83,6 +86,10 @@ package final class Store: Sendable {
 
     /// Bytes of the database file and its write-ahead log. Any thread.
     package var bytes: Int { Store.size(path) + Store.size(path + "-wal") }
+
+    /// Of the database file alone, and of its write-ahead log. Any thread.
+    package var fileBytes: Int { Store.size(path) }
+    package var logBytes: Int { Store.size(path + "-wal") }
 
     static func size(_ path: String) -> Int {
         var status = stat()

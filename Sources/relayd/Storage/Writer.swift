@@ -1,6 +1,7 @@
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import RelayMetrics
 import RelayModel
 import Synchronization
 
@@ -39,9 +40,16 @@ package struct Committed: Sendable {
 package protocol CommitReceiver: AnyObject, Sendable {
     /// How long its commands may wait for others to share a commit with; zero commits at once. Asked before each commit.
     var patience: Duration { get }
-    func committed(_ batch: [Committed])
+    /// - Parameter since: when the first of them came, or an earlier one of the batch, in nanoseconds of the metrics' clock.
+    func committed(_ batch: [Committed], since: Int64)
     /// The store failed: commands were not applied, and none will be.
     func failed()
+}
+
+/// Sees every batch, on the writer's thread, after the flush and before anybody is answered: note what is to be known and return.
+package protocol CommitObserver: Sendable {
+    /// - Parameter outcomes: of the commands, in their order.
+    func committed(_ commands: [StampedCommand], _ outcomes: [Outcome])
 }
 
 /// Who wants to know a command's outcome. Everybody is called on the writer's thread, after the flush.
@@ -90,6 +98,8 @@ package final class Writer: Sendable {
         /// Something in the inbox does not ride, and something has a caller who waits for it.
         var wanted = false
         var hurried = false
+        /// When the first that does not ride came; one look at the clock for each batch.
+        var wantedSince: Int64 = 0
         var running = false
         /// The thread waits for more before it commits.
         var gathering = false
@@ -100,12 +110,15 @@ package final class Writer: Sendable {
         var whenIdle: [@Sendable () -> Void] = []
 
         /// Puts an entry into the inbox and says what the thread must be told of it.
-        mutating func append(_ entry: Entry, riding: Bool) -> Wake {
+        mutating func append(_ entry: Entry, riding: Bool, _ clock: any MonotonicClock) -> Wake {
             inbox.append(entry)
             waiting += 1
             waitingBytes += entry.bytes
             if riding { return .no }
-            wanted = true
+            if !wanted {
+                wanted = true
+                wantedSince = clock.nanoseconds()
+            }
             if entry.reply.isAwaited { hurried = true }
             return wake()
         }
@@ -133,7 +146,9 @@ package final class Writer: Sendable {
     private let engine: any Engine
     private let clock: any WallClock
     private let record: CommandRecord?
+    private let observer: (any CommitObserver)?
     private let stamps: Mutex<StampSource>
+    private let metrics: Metrics
     private let afterCommit: @Sendable () throws -> Void
     private let emptyingLog: @Sendable () async -> Bool
     private let forgetPages: Confined<() throws -> Void>
@@ -143,17 +158,21 @@ package final class Writer: Sendable {
 
     /// - Parameters:
     ///   - record: where every stamped command is written as well, for replays.
+    ///   - observer: sees every batch.
     ///   - afterCommit: called on the writer's thread after each flush.
     ///   - emptyLog: see ``emptyLog()``.
     ///   - forgetPages: called on the writer's thread: the store's pages in memory are read anew from the disk.
     ///   - onFailure: called once, when a commit failed; the process must end.
     init(
-        engine: any Engine, clock: any WallClock, record: CommandRecord?, afterCommit: @escaping @Sendable () throws -> Void,
+        engine: any Engine, clock: any WallClock, record: CommandRecord?, metrics: Metrics, observer: (any CommitObserver)? = nil,
+        afterCommit: @escaping @Sendable () throws -> Void,
         emptyLog: @escaping @Sendable () async -> Bool, forgetPages: @escaping () throws -> Void, onFailure: @escaping @Sendable (any Error) -> Void
     ) {
         self.engine = engine
         self.clock = clock
         self.record = record
+        self.metrics = metrics
+        self.observer = observer
         self.afterCommit = afterCommit
         emptyingLog = emptyLog
         self.forgetPages = Confined(forgetPages)
@@ -188,7 +207,7 @@ package final class Writer: Sendable {
             if state.failed { return .failure(.storeFailed) }
             if state.stopping { return .failure(.stopping) }
             guard state.waiting < Limits.writerInbox, state.waitingBytes + bytes <= Limits.writerInboxBytes else { return .failure(.overloaded) }
-            let wake = state.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes), riding: riding)
+            let wake = state.append(Entry(command: command, actor: actor, reply: reply, bytes: bytes), riding: riding, metrics.clock)
             let crowded = state.waiting > Limits.writerCrowd || state.waitingBytes > Limits.writerCrowdBytes
             return .success((wake: wake, crowded: crowded))
         }
@@ -263,6 +282,7 @@ package final class Writer: Sendable {
         case .setKeys(let keys): 512 + keys.oneTimePrekeys.count * 96
         case .delete(let delete): 64 + delete.seqs.count * 64
         case .acknowledge(let entries): entries.count * 64
+        case .countPeople(let counts): 64 + (counts.counts.count + counts.forgotten.count) * 128
         default: 64
         }
     }
@@ -277,18 +297,20 @@ package final class Writer: Sendable {
     private func drain() {
         while true {
             gather()
-            let (entries, idle) = state.withLock { state -> ([Entry], [@Sendable () -> Void]) in
+            let (entries, since, idle) = state.withLock { state -> ([Entry], Int64, [@Sendable () -> Void]) in
                 guard state.wanted || (state.stopping && !state.inbox.isEmpty) else {
                     state.running = false
                     let idle = state.whenIdle
                     state.whenIdle = []
-                    return ([], idle)
+                    return ([], 0, idle)
                 }
                 let entries = state.inbox
+                // At the end only what rides may be left, which has waited for nobody.
+                let since = state.wanted ? state.wantedSince : metrics.clock.nanoseconds()
                 state.inbox = []
                 state.wanted = false
                 state.hurried = false
-                return (entries, [])
+                return (entries, since, [])
             }
             if entries.isEmpty {
                 for call in idle { call() }
@@ -297,7 +319,7 @@ package final class Writer: Sendable {
             var rest = entries[...]
             while !rest.isEmpty {
                 let batch = Writer.batch(of: rest)
-                commit(batch)
+                commit(batch, since: since)
                 rest = rest.dropFirst(batch.count)
                 let bytes = batch.reduce(0) { $0 + $1.bytes }
                 state.withLock { state in
@@ -332,20 +354,25 @@ package final class Writer: Sendable {
         return entries.prefix(count)
     }
 
-    private func commit(_ batch: ArraySlice<Entry>) {
+    private func commit(_ batch: ArraySlice<Entry>, since: Int64) {
         if state.withLock({ $0.failed }) { return refuse(batch) }
         let now = clock.now()
         let commands = stamps.withLock { stamps in
             batch.map { StampedCommand(stamp: stamps.next(at: now, count: $0.command.stamps), command: $0.command, actor: $0.actor) }
         }
+        let began = metrics.clock.nanoseconds()
         do {
             let outcomes = try engine.apply(commands)
+            metrics.queueSeconds.record(nanoseconds: began - since)
+            metrics.commitSeconds.record(nanoseconds: metrics.clock.nanoseconds() - began)
+            metrics.commitCommands.record(batch.count)
             try record?.append(commands)
             state.withLock { state in
                 state.commands += batch.count
                 state.commits += 1
             }
-            answer(batch, outcomes)
+            observer?.committed(commands, outcomes)
+            answer(batch, outcomes, since: since)
         } catch {
             // Whether the rows reached the disk is unknown, and a later flush may lie: never report success again.
             state.withLock { $0.failed = true }
@@ -361,20 +388,20 @@ package final class Writer: Sendable {
         }
     }
 
-    private func answer(_ batch: ArraySlice<Entry>, _ outcomes: [Outcome]) {
+    private func answer(_ batch: ArraySlice<Entry>, _ outcomes: [Outcome], since: Int64) {
         var receiver: (any CommitReceiver)?
         var committed: [Committed] = []
         for (entry, outcome) in zip(batch, outcomes) {
             entry.reply.call?(.success(outcome))
             guard let next = entry.reply.receiver else { continue }
             if let current = receiver, current !== next {
-                current.committed(committed)
+                current.committed(committed, since: since)
                 committed = []
             }
             receiver = next
             committed.append(Committed(origin: entry.reply.origin, command: entry.command, outcome: outcome))
         }
-        receiver?.committed(committed)
+        receiver?.committed(committed, since: since)
     }
 
     private func refuse(_ batch: ArraySlice<Entry>) {

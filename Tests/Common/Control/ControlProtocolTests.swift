@@ -30,7 +30,7 @@ import Testing
         let changes: Set<ControlOperationName> = [
             .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest,
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts,
         ]
         for name in ControlOperationName.allCases { #expect((name.access == .admin) == changes.contains(name), "\(name.path)") }
         #expect(ControlAccess.view < .admin)

@@ -10,6 +10,7 @@ final class ScenarioRun {
     private let script: Script
     private let directory: TemporaryDirectory
     private var limits: [String: Int] = [:]
+    private var offlineAfter: Int?
     private var policy = ContactPolicy(everyone: true)
     private var relay: RelayProcess?
     private var relayRuns = false
@@ -116,6 +117,9 @@ final class ScenarioRun {
         case .limit(let key, let value):
             guard relay == nil else { throw SupportFailure("limits come before the users, who start the relay") }
             limits[key] = value
+        case .presenceEnds(let seconds):
+            guard relay == nil else { throw SupportFailure("limits come before the users, who start the relay") }
+            offlineAfter = seconds
         case .contactsMustAsk, .blocksKeepGroups, .blocksAreSecret:
             guard relay == nil else { throw SupportFailure("policies come before the users, who start the relay") }
             switch sentence {
@@ -184,6 +188,7 @@ final class ScenarioRun {
             try device.reopen()
             try await bringOnline(name)
 
+        case .takesPart, .findsPresence, .sharesPresence: try await performPresence(sentence)
         case .rotates, .knowsKey, .keepsKeys, .cannotRead, .recovers: try await performKeys(sentence)
 
         case .goesOffline(let name):
@@ -249,7 +254,7 @@ final class ScenarioRun {
             try self.relay
             ?? RelayProcess(
                 limits: limits, everyoneIsContact: policy.everyone, recording: true, onBlock: policy.leavesGroups ? "leave" : "stay-hidden",
-                tellsBlocked: policy.tellsBlocked)
+                tellsBlocked: policy.tellsBlocked, offlineAfter: offlineAfter)
         try await relay.start()
         self.relay = relay
         relayRuns = true

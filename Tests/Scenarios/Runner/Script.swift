@@ -56,6 +56,8 @@ enum Sentence: Sendable {
     case blocksKeepGroups
     /// `blocks are secret`: nobody is told that they are blocked.
     case blocksAreSecret
+    /// `presence ends after 3 seconds` without a heartbeat, of which there is one a second: before the relay starts.
+    case presenceEnds(after: Int)
     /// `users alice, bob`: the operator adds them; starts the relay.
     case users([String])
     /// `devices alice.phone, bob.phone`: enrolled with fresh invites, and online.
@@ -142,6 +144,13 @@ enum Sentence: Sendable {
     /// `bob.phone recovers "hello" from alice`: waits until a message that it could not read has its text.
     case recovers(DeviceName, String, from: String)
 
+    /// `alice.phone takes part in presence`, `takes no part in presence`.
+    case takesPart(DeviceName, Bool)
+    /// `bob.phone finds alice online`, `finds alice away`: waits until the relay says so, and when she was last seen; `finds nothing of alice`.
+    case findsPresence(DeviceName, Found, of: String)
+    /// `alice.phone shares presence`, `shares nothing of presence`, `shares presence without the last time`.
+    case sharesPresence(DeviceName, PresenceSharing)
+
     /// `bob.phone goes offline`, `comes online`, `restarts`.
     case goesOffline(DeviceName)
     case comesOnline(DeviceName)
@@ -167,6 +176,8 @@ enum Sentence: Sendable {
     case operatorRuns(String, exit: Int32, text: String?)
     case operatorRevokes(DeviceName)
     case operatorRemoves(String)
+
+    enum Found: Sendable { case online, away, nothing }
 
     enum Watermark: String, Sendable { case delivered, read }
 
@@ -199,6 +210,10 @@ enum Sentence: Sendable {
                 try words.expect("are", "secret")
                 self = .blocksAreSecret
             }
+        case "presence":
+            try words.expect("ends", "after")
+            self = .presenceEnds(after: try words.number())
+            try words.expect("seconds")
         case "users": self = .users(try words.list().map { try Words.user($0) })
         case "devices": self = .devices(try words.list().map { try Words.device($0) })
         case "relay": self = try Sentence.relay(&words)
@@ -319,6 +334,28 @@ enum Sentence: Sendable {
             }
             try words.expect("group")
             return .knowsGroup(device, try words.quoted())
+        case "takes":
+            let isPart = !words.take("no")
+            try words.expect("part", "in", "presence")
+            return .takesPart(device, isPart)
+        case "finds":
+            if words.take("nothing") {
+                try words.expect("of")
+                return .findsPresence(device, .nothing, of: try Words.user(words.next("a user")))
+            }
+            let user = try Words.user(words.next("a user"))
+            if words.take("online") { return .findsPresence(device, .online, of: user) }
+            try words.expect("away")
+            return .findsPresence(device, .away, of: user)
+        case "shares":
+            if words.take("nothing") {
+                try words.expect("of", "presence")
+                return .sharesPresence(device, PresenceSharing(status: false, lastSeen: false))
+            }
+            try words.expect("presence")
+            guard words.take("without") else { return .sharesPresence(device, PresenceSharing()) }
+            try words.expect("the", "last", "time")
+            return .sharesPresence(device, PresenceSharing(status: true, lastSeen: false))
         case "rotates":
             try words.expect("its", "key")
             if words.take("and") {
@@ -408,7 +445,7 @@ enum Sentence: Sendable {
             throw Words.Unexpected(
                 """
                 a device sends, receives, has, still has, sees, knows, learns, creates, adds, removes, leaves, renames, makes, deletes, requests, accepts, ignores, \
-                blocks, unblocks, forgets, labels, resolves, hides, gives up, may not send, stops, rotates, keeps, recovers, cannot read, goes, comes, restarts, enrols, fails, is out or is cut off; “\(word)” is unknown
+                blocks, unblocks, forgets, labels, resolves, hides, gives up, may not send, stops, takes part, finds, shares, rotates, keeps, recovers, cannot read, goes, comes, restarts, enrols, fails, is out or is cut off; “\(word)” is unknown
                 """)
         }
     }

@@ -7,7 +7,9 @@ import RelayControlServer
 import RelayCrypto
 import RelayDirectory
 import RelayMessageSending
+import RelayMetrics
 import RelayModel
+import RelayPresence
 import RelayRetention
 import RelayStorage
 import RelayTelemetry
@@ -35,9 +37,14 @@ import Testing
                 socket: directory.file("c.sock"), access: AccessPolicy(adminGroup: adminGroup, viewGroup: viewGroup), startedAt: clock.now(),
                 listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example"),
             store: store, directory: users, sending: sending,
+            presence: Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock()),
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
-            alerts: try await alerts(store, clock, group), clock: clock, group: group,
+            alerts: try await alerts(store, clock, group), metrics: PublishedMetrics(Metrics().snapshot(at: clock.now())),
+            ledger: PrivacyLedger(
+                tally: PeopleTally(), writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: PeopleSettings()
+            ),
+            clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
             onListening: { listens.finish() })
         let task = Task { try await server.run() }
@@ -57,7 +64,7 @@ import Testing
     private func alerts(_ store: Store, _ clock: any WallClock, _ group: any EventLoopGroup) async throws -> Alerts {
         try await Alerts(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), settings: AlertSettings(),
-            inbox: AlertInbox(), relay: "http://relay.example", storePath: "/", pushMembers: Limits.chatMembers, group: group,
+            inbox: AlertInbox(), relay: "http://relay.example", metrics: Metrics(), group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
@@ -292,9 +299,14 @@ import Testing
             settings: ControlServerSettings(
                 socket: socket, access: AccessPolicy(adminGroup: "a", viewGroup: "b"), startedAt: clock.now(), listening: [], publicURL: "http://x"),
             store: store, directory: users, sending: sending,
+            presence: Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock()),
             retention: Retention(
                 writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(), pushMembers: Limits.chatMembers),
-            alerts: try await alerts(store, clock, group), clock: clock, group: group,
+            alerts: try await alerts(store, clock, group), metrics: PublishedMetrics(Metrics().snapshot(at: clock.now())),
+            ledger: PrivacyLedger(
+                tally: PeopleTally(), writer: store.writer, readers: store.readers, clock: clock, entropy: SystemEntropy(), settings: PeopleSettings()
+            ),
+            clock: clock, group: group,
             logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         await #expect(throws: error) { try await server.run() }
         await store.close()

@@ -14,7 +14,7 @@ final class Revocations: RevocationListener {
     func revoked(_ devices: [DeviceID]) { self.devices.withLock { $0 += devices } }
     func suspended(_ devices: [DeviceID]) { suspendedDevices.withLock { $0 += devices } }
     // No connections, so nobody is told.
-    func committed(_ batch: [Committed]) {}
+    func committed(_ batch: [Committed], since: Int64) {}
     func failed() {}
 }
 

@@ -69,8 +69,8 @@ import Testing
             try await deliver("after", alice, bob, user: "bob")
             #expect(try await known(bob, to: alice) == 2)
             #expect(alice.log.dead.isEmpty && bob.log.unreadable.isEmpty)
-            // The secret goes when the mailbox was received after the grace.
-            #expect(try await versions(bob) == [2, 1])
+            // The secret goes when the mailbox was received after the grace; where this takes long, bob connects anew for that by himself.
+            #expect(try await [[2, 1], [2]].contains(versions(bob)))
             try await bob.goOffline()
             try await bob.goOnline()
             #expect(try await versions(bob) == [2])

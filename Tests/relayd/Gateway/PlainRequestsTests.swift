@@ -170,6 +170,7 @@ private func text(_ request: ClientRequest) -> String {
             + "\(bytes(change.body)) \(keys(change.keys))"
     case .delete(let id, let delete): return "\(id) delete \(delete.chat) \(delete.clientMessageID) \(delete.seqs) \(delete.forEveryone)"
     case .contactsSeen(let version): return "seen \(version)"
+    case .presence(let id, let mode): return "\(id) presence \(mode)"
     case .invalid(let id, let failure): return "\(id) invalid \(failure.code) \(failure.message)"
     case .unreadable(let failure): return "unreadable \(failure.code) \(failure.message)"
     case .wrongType: return "wrong type"

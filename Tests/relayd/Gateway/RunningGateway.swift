@@ -9,6 +9,7 @@ import RelayHTTP
 import RelayHostAssigner
 import RelayMessageSending
 import RelayModel
+import RelayPresence
 import RelayStorage
 import RelayTestSupport
 import RelayWire
@@ -53,7 +54,10 @@ final class RunningGateway: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let store = try Store(
             path: folder.file("relay.db"), clock: clock, onFailure: { Issue.record("the store failed: \($0)") })
-        let sending = MessageSending(writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), alerts: contacts.alerts)
+        let presence = Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock())
+        let sending = MessageSending(
+            writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), alerts: contacts.alerts,
+            onContacts: { presence.contacts($0) }, onOut: { presence.out($0) })
         var directorySettings = DirectorySettings(publicURL: "http://relay.test")
         directorySettings.linkWait = linkWait
         let directory = try await Directory(
@@ -70,8 +74,8 @@ final class RunningGateway: Sendable {
         var logger = Logger(label: "gateway")
         logger.logLevel = .error
         let gateway = Gateway(
-            settings: settings, directory: directory, sending: sending, assigner: HostAssigner(host: "here", url: "http://relay.test"), group: group,
-            logger: logger, onBound: { bound.yield($0) })
+            settings: settings, directory: directory, sending: sending, presence: presence,
+            assigner: HostAssigner(host: "here", url: "http://relay.test"), group: group, logger: logger, onBound: { bound.yield($0) })
         let services = ServiceGroup(services: [gateway], logger: logger)
         let running = Task { try await services.run() }
         guard let address = await addresses.first(where: { _ in true }), let port = address.port else { throw ChannelError.eof }

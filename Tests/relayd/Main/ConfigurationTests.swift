@@ -36,6 +36,17 @@ import Testing
         #expect(file.lines.count == ConfigurationOption.all.count)
     }
 
+    @Test func metricsAreForThisHostOnly() throws {
+        #expect(try parse("[metrics]\nlisten = \"\"").metricsAddress == nil)
+        #expect(try parse("[metrics]\nlisten = \"localhost:9464\"").metricsAddress?.isLoopback == true)
+        for address in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464", "9464", "127.0.0.1"] {
+            #expect(
+                problems("[metrics]\nlisten = \"\(address)\"") == [
+                    "relayd.toml:2: metrics.listen must be a loopback address with a port, such as \"127.0.0.1:9464\", or \"\", not \"\(address)\""
+                ])
+        }
+    }
+
     @Test func namesAreUnique() { #expect(Set(ConfigurationOption.all.map(\.name)).count == ConfigurationOption.all.count) }
 
     @Test func everyKeyCanBeSet() throws {
@@ -54,6 +65,8 @@ import Testing
             readers = 4
             [erase]
             grace = "36h"
+            [metrics]
+            listen = "[::1]:9464"
             [limits]
             message_bytes = 131072
             devices_per_user = 1
@@ -78,14 +91,14 @@ import Testing
             webhook = "http://[::1]:9/hook"
             severity = "info"
             disk_free_percent = 20
-            undelivered_mib = 5
+            undelivered_messages = 5
             errors_per_minute = 7
             """)
         var alerts = AlertSettings()
         alerts.target = .webhook(.tcp(host: "::1", port: 9), path: "/hook")
         alerts.severity = .info
         alerts.diskFreePercent = 20
-        alerts.undeliveredBytes = 5 << 20
+        alerts.undeliveredMessages = 5
         alerts.errorsPerMinute = 7
         #expect(configuration.alerts == alerts)
         #expect(configuration.listenAddress == ListenAddress(host: "::1", port: 9000))
@@ -97,6 +110,7 @@ import Testing
         #expect(configuration.storePath == "/tmp/r.db")
         #expect(configuration.storeReaders == 4)
         #expect(configuration.erasureGrace.duration == .seconds(36 * 3600) && configuration.erasureGrace.description == "36h")
+        #expect(configuration.metricsAddress == ListenAddress(host: "::1", port: 9464))
         #expect(configuration.messageBytes == 131_072)
         #expect(configuration.devicesPerUser == 1)
         #expect(configuration.inviteHours == 2)
@@ -128,8 +142,9 @@ import Testing
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [retention], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store]"
             ),
+            ("[presence]\nheartbeat = 20\n", "relayd.toml:2: presence.offline_after is 30, which is less than two heartbeats of 20 seconds"),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
             ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),
             ("[store]\nreaders = \"2\"\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not \"2\""),

@@ -275,25 +275,6 @@ private final class World {
         await world.store.close()
     }
 
-    @Test func whatWaitsForDevicesIsCounted() async throws {
-        let world = try await World()
-        func waiting(_ pushMembers: Int = 2) async throws -> [Int] {
-            let found = try await world.store.readers.read { try $0.undelivered(after: ChatID(0), limit: 10, pushMembers: pushMembers) }
-            return [found.messages, found.bytes]
-        }
-        #expect(try await waiting() == [0, 0])
-        for _ in 1...3 { try await world.send("hello") }
-        let bytes = try await waiting()[1]
-        #expect(try await waiting()[0] == 3 && bytes > 3 * 5 && bytes % 3 == 0)
-        // Who fetches by themselves is not waited for.
-        #expect(try await waiting(1) == [0, 0])
-        try await world.acknowledge()
-        #expect(try await waiting() == [0, 0])
-        try await world.send("hello")
-        #expect(try await waiting() == [1, bytes / 3])
-        await world.store.close()
-    }
-
     @Test func classesThatAreNot() async throws {
         let world = try await World()
         let actor = Actor(uid: 0, operation: "retention/set", subject: "x")

@@ -16,7 +16,7 @@ import Testing
             (batches, continuation) = AsyncStream.makeStream()
         }
 
-        func committed(_ batch: [Committed]) { continuation.yield(batch.count) }
+        func committed(_ batch: [Committed], since: Int64) { continuation.yield(batch.count) }
         func failed() { continuation.finish() }
 
         /// Sizes of the next batches until they are `count` commands together.

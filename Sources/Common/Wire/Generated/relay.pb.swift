@@ -266,6 +266,54 @@ package nonisolated enum Relay_V1_KeyKind: SwiftProtobuf.Enum, Swift.CaseIterabl
 
 }
 
+package nonisolated enum Relay_V1_PresenceMode: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unspecified // = 0
+
+  /// not any more: the device has logged out, as far as presence goes
+  case leave // = 1
+
+  /// it is seen, and is told of nobody
+  case share // = 2
+
+  /// it is seen, and told of the user's contacts
+  case watch // = 3
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .leave
+    case 2: self = .share
+    case 3: self = .watch
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .leave: return 1
+    case .share: return 2
+    case .watch: return 3
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [Relay_V1_PresenceMode] = [
+    .unspecified,
+    .leave,
+    .share,
+    .watch,
+  ]
+
+}
+
 package nonisolated enum Relay_V1_ChatKind: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
   case unspecified // = 0
@@ -376,6 +424,14 @@ package nonisolated struct Relay_V1_ClientFrame: Sendable {
     set {kind = .contactsSeen(newValue)}
   }
 
+  package var presence: Relay_V1_PresenceRequest {
+    get {
+      if case .presence(let v)? = kind {return v}
+      return Relay_V1_PresenceRequest()
+    }
+    set {kind = .presence(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -386,6 +442,7 @@ package nonisolated struct Relay_V1_ClientFrame: Sendable {
     case groupChange(Relay_V1_GroupChange)
     case delete(Relay_V1_Delete)
     case contactsSeen(Relay_V1_ContactsSeen)
+    case presence(Relay_V1_PresenceRequest)
 
   }
 
@@ -474,6 +531,22 @@ package nonisolated struct Relay_V1_ServerFrame: Sendable {
     set {kind = .keyChange(newValue)}
   }
 
+  package var presenceTerms: Relay_V1_PresenceTerms {
+    get {
+      if case .presenceTerms(let v)? = kind {return v}
+      return Relay_V1_PresenceTerms()
+    }
+    set {kind = .presenceTerms(newValue)}
+  }
+
+  package var presence: Relay_V1_PresenceUpdate {
+    get {
+      if case .presence(let v)? = kind {return v}
+      return Relay_V1_PresenceUpdate()
+    }
+    set {kind = .presence(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -486,6 +559,8 @@ package nonisolated struct Relay_V1_ServerFrame: Sendable {
     case announcement(Relay_V1_Announcement)
     case contacts(Relay_V1_Contacts)
     case keyChange(Relay_V1_KeyChange)
+    case presenceTerms(Relay_V1_PresenceTerms)
+    case presence(Relay_V1_PresenceUpdate)
 
   }
 
@@ -959,6 +1034,104 @@ package nonisolated struct Relay_V1_KeyChange: @unchecked Sendable {
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// The device takes part in presence from now on, and says every heartbeat that it is there.
+package nonisolated struct Relay_V1_PresenceRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var mode: Relay_V1_PresenceMode = .unspecified
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The answer to a PresenceRequest.
+package nonisolated struct Relay_V1_PresenceTerms: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Something must come from the device at least this often.
+  package var heartbeatMs: UInt32 = 0
+
+  /// The user is offline when nothing came from any of their devices for so long.
+  package var offlineAfterMs: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What this user is told of another one. Hidden, blocked, and never seen look the same: offline, and nothing else.
+package nonisolated struct Relay_V1_Presence: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var userID: UInt64 = 0
+
+  package var online: Bool = false
+
+  /// When the user, who is offline, was last there, in whole minutes; 0: not told.
+  package var lastSeenMs: Int64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// In a ServerFrame: what changed. The reply to GET /v1/groups/{chatId}/presence: those members of whom there is something to tell.
+package nonisolated struct Relay_V1_PresenceUpdate: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var users: [Relay_V1_Presence] = []
+
+  /// This is all that there is: whoever is not named is offline.
+  package var snapshot: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The body of PUT /v1/presence, where what is left out stays as it is, and the reply to GET and PUT.
+package nonisolated struct Relay_V1_PresenceSettings: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Contacts see whether this user is online; who does not share it does not see it.
+  package var shareStatus: Bool {
+    get {_shareStatus ?? false}
+    set {_shareStatus = newValue}
+  }
+  /// Returns true if `shareStatus` has been explicitly set.
+  package var hasShareStatus: Bool {self._shareStatus != nil}
+  /// Clears the value of `shareStatus`. Subsequent reads from it will return its default value.
+  package mutating func clearShareStatus() {self._shareStatus = nil}
+
+  /// Contacts see when this user was last there, when the status is shared as well; who does not share it does not see it.
+  package var shareLastSeen: Bool {
+    get {_shareLastSeen ?? false}
+    set {_shareLastSeen = newValue}
+  }
+  /// Returns true if `shareLastSeen` has been explicitly set.
+  package var hasShareLastSeen: Bool {self._shareLastSeen != nil}
+  /// Clears the value of `shareLastSeen`. Subsequent reads from it will return its default value.
+  package mutating func clearShareLastSeen() {self._shareLastSeen = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _shareStatus: Bool? = nil
+  fileprivate var _shareLastSeen: Bool? = nil
 }
 
 /// All that was in the mailbox when the device connected has been sent; from here on the stream is live.
@@ -1703,13 +1876,17 @@ nonisolated extension Relay_V1_KeyKind: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0KEY_KIND_UNSPECIFIED\0\u{1}DEVICE_ENROLLED\0\u{1}DEVICE_REVOKED\0\u{1}AGREEMENT_KEY\0\u{1}SIGNED_PREKEY\0\u{1}LAST_RESORT_PREKEY\0\u{1}ONE_TIME_PREKEYS\0")
 }
 
+nonisolated extension Relay_V1_PresenceMode: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PRESENCE_MODE_UNSPECIFIED\0\u{1}PRESENCE_MODE_LEAVE\0\u{1}PRESENCE_MODE_SHARE\0\u{1}PRESENCE_MODE_WATCH\0")
+}
+
 nonisolated extension Relay_V1_ChatKind: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CHAT_KIND_UNSPECIFIED\0\u{1}DIRECT\0\u{1}GROUP\0\u{1}NOTES\0")
 }
 
 nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}send\0\u{1}ack\0\u{1}read\0\u{1}ping\0\u{3}group_change\0\u{1}delete\0\u{3}contacts_seen\0\u{c}\u{9}\u{7}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}send\0\u{1}ack\0\u{1}read\0\u{1}ping\0\u{3}group_change\0\u{1}delete\0\u{3}contacts_seen\0\u{1}presence\0\u{c}\u{a}\u{6}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1809,6 +1986,19 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .contactsSeen(v)
         }
       }()
+      case 9: try {
+        var v: Relay_V1_PresenceRequest?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .presence(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .presence(v)
+        }
+      }()
       default: break
       }
     }
@@ -1851,6 +2041,10 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
       guard case .contactsSeen(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
+    case .presence?: try {
+      guard case .presence(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
@@ -1866,7 +2060,7 @@ nonisolated extension Relay_V1_ClientFrame: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}sent\0\u{1}error\0\u{1}deliver\0\u{1}receipts\0\u{3}caught_up\0\u{1}pong\0\u{1}announcement\0\u{1}contacts\0\u{3}key_change\0\u{c}\u{b}\u{5}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}sent\0\u{1}error\0\u{1}deliver\0\u{1}receipts\0\u{3}caught_up\0\u{1}pong\0\u{1}announcement\0\u{1}contacts\0\u{3}key_change\0\u{3}presence_terms\0\u{1}presence\0\u{c}\u{d}\u{3}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1992,6 +2186,32 @@ nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf
           self.kind = .keyChange(v)
         }
       }()
+      case 11: try {
+        var v: Relay_V1_PresenceTerms?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .presenceTerms(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .presenceTerms(v)
+        }
+      }()
+      case 12: try {
+        var v: Relay_V1_PresenceUpdate?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .presence(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .presence(v)
+        }
+      }()
       default: break
       }
     }
@@ -2041,6 +2261,14 @@ nonisolated extension Relay_V1_ServerFrame: SwiftProtobuf.Message, SwiftProtobuf
     case .keyChange?: try {
       guard case .keyChange(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
+    }()
+    case .presenceTerms?: try {
+      guard case .presenceTerms(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .presence?: try {
+      guard case .presence(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
     }()
     case nil: break
     }
@@ -3028,6 +3256,185 @@ nonisolated extension Relay_V1_KeyChange: SwiftProtobuf.Message, SwiftProtobuf._
       }
       if !storagesAreEqual {return false}
     }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_PresenceRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PresenceRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}mode\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.mode) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.mode != .unspecified {
+      try visitor.visitSingularEnumField(value: self.mode, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_PresenceRequest, rhs: Relay_V1_PresenceRequest) -> Bool {
+    if lhs.mode != rhs.mode {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_PresenceTerms: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PresenceTerms"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}heartbeat_ms\0\u{3}offline_after_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.heartbeatMs) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.offlineAfterMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.heartbeatMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.heartbeatMs, fieldNumber: 1)
+    }
+    if self.offlineAfterMs != 0 {
+      try visitor.visitSingularUInt32Field(value: self.offlineAfterMs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_PresenceTerms, rhs: Relay_V1_PresenceTerms) -> Bool {
+    if lhs.heartbeatMs != rhs.heartbeatMs {return false}
+    if lhs.offlineAfterMs != rhs.offlineAfterMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_Presence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Presence"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}user_id\0\u{1}online\0\u{3}last_seen_ms\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.userID) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.online) }()
+      case 3: try { try decoder.decodeSingularInt64Field(value: &self.lastSeenMs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.userID != 0 {
+      try visitor.visitSingularUInt64Field(value: self.userID, fieldNumber: 1)
+    }
+    if self.online != false {
+      try visitor.visitSingularBoolField(value: self.online, fieldNumber: 2)
+    }
+    if self.lastSeenMs != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastSeenMs, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_Presence, rhs: Relay_V1_Presence) -> Bool {
+    if lhs.userID != rhs.userID {return false}
+    if lhs.online != rhs.online {return false}
+    if lhs.lastSeenMs != rhs.lastSeenMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_PresenceUpdate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PresenceUpdate"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}users\0\u{1}snapshot\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.users) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.snapshot) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.users.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.users, fieldNumber: 1)
+    }
+    if self.snapshot != false {
+      try visitor.visitSingularBoolField(value: self.snapshot, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_PresenceUpdate, rhs: Relay_V1_PresenceUpdate) -> Bool {
+    if lhs.users != rhs.users {return false}
+    if lhs.snapshot != rhs.snapshot {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Relay_V1_PresenceSettings: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PresenceSettings"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}share_status\0\u{3}share_last_seen\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self._shareStatus) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._shareLastSeen) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._shareStatus {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._shareLastSeen {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: Relay_V1_PresenceSettings, rhs: Relay_V1_PresenceSettings) -> Bool {
+    if lhs._shareStatus != rhs._shareStatus {return false}
+    if lhs._shareLastSeen != rhs._shareLastSeen {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

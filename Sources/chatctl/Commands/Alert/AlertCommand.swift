@@ -26,7 +26,7 @@ extension AlertUnit {
         switch self {
         case .percent: "\(figure) %"
         case .perMinute: "\(Figures.count(figure)) a minute"
-        case .bytes: Figures.bytes(figure)
+        case .messages: Figures.number(figure, "message")
         case .milliseconds: "\(Figures.count(figure)) ms"
         case .days: Figures.number(figure, "day")
         case .events: Figures.number(figure, "time")

@@ -33,6 +33,23 @@ final class ControlClient: Sendable {
         return try await exchange(operation)
     }
 
+    /// What relayd answers to `GET` as it is: for replies that are not JSON.
+    func text(_ path: String) async throws(ControlError) -> String {
+        let reply: HTTPReply
+        do {
+            reply = try await http.request(.GET, path, headers: [("Host", "relayd")])
+        } catch {
+            throw explain(error)
+        }
+        guard reply.status == 200 else { throw refusal(reply) }
+        return String(decoding: reply.body, as: UTF8.self)
+    }
+
+    private func refusal(_ reply: HTTPReply) -> ControlError {
+        if let failure = try? JSONDecoder().decode(ControlError.self, from: Data(reply.body)) { return failure }
+        return ControlError(.failed, "\(socket) answered with HTTP status \(reply.status) and no reason", hint: "is it relayd's control socket?")
+    }
+
     private func exchange<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
         let body: [UInt8]
         do {
@@ -47,11 +64,7 @@ final class ControlClient: Sendable {
         } catch {
             throw explain(error)
         }
-        guard reply.status == 200 else {
-            if let failure = try? JSONDecoder().decode(ControlError.self, from: Data(reply.body)) { throw failure }
-            throw ControlError(
-                .failed, "\(socket) answered with HTTP status \(reply.status) and no reason", hint: "is it relayd's control socket?")
-        }
+        guard reply.status == 200 else { throw refusal(reply) }
         do {
             return try JSONDecoder().decode(Operation.Reply.self, from: Data(reply.body))
         } catch {

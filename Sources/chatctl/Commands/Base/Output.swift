@@ -177,6 +177,16 @@ enum Figures {
         return "\(seconds) s"
     }
 
+    /// A short time as people measure it: `0.12 ms`, `34 ms`, `2.5 s`; longer ones as ``span(_:)``.
+    static func shortTime(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<0.01: "\(decimal(seconds * 1000, digits: seconds == 0 ? 0 : 2)) ms"
+        case ..<1: "\(decimal(seconds * 1000, digits: 0)) ms"
+        case ..<120: "\(decimal(seconds, digits: 1)) s"
+        default: span(.milliseconds(Int64(min(seconds, 1e12) * 1000)))
+        }
+    }
+
     /// Binary units with one decimal: `64 B`, `1.5 MiB`.
     static func bytes(_ count: Int) -> String {
         var value = Double(count)

@@ -22,6 +22,7 @@ extension Page {
                 ("avatar", Cell(user.avatar ?? "")), ("created", Cell(Figures.time(user.createdAt))), ("state", stateInFull(of: user)),
                 ("rate limits", user.noLimits ? "none" : "as configured"), ("open invites", "\(user.openInvites)"),
                 ("devices", "\(user.devices.count)"),
+                ("last seen", user.lastSeenAt.map { Cell(Figures.time($0)) } ?? Cell("hidden, or not known", .faint)),
             ] + (user.relations.map(Self.relations) ?? []))
         if !user.devices.isEmpty {
             blank()

@@ -12,7 +12,10 @@ struct BenchCommand: AsyncParsableCommand {
             away again. The bodies are random bytes: the relay cannot tell them from ciphertext. Latency runs from the moment when a message is due \
             to its arrival at the other device. CPU time is the relay's own, all its threads together. Exit status 1 when a promise was broken.
             """,
-        subcommands: [BenchPairs.self, BenchFanOut.self, BenchOffline.self, BenchIdle.self, BenchSeed.self, BenchSurge.self, BenchKeys.self],
+        subcommands: [
+            BenchPairs.self, BenchFanOut.self, BenchOffline.self, BenchIdle.self, BenchSeed.self, BenchSurge.self, BenchKeys.self,
+            BenchPresence.self,
+        ],
         defaultSubcommand: BenchPairs.self)
 }
 

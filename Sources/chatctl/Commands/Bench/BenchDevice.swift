@@ -87,6 +87,22 @@ final class BenchDevice: WebSocketDelegate {
 
     func close() { channel?.close(code: 1000) }
 
+    // MARK: Presence
+
+    private var takesPart = false
+
+    /// Takes part in presence, and says that it is there when it does already.
+    func beat(_ request: ByteBuffer) {
+        guard let channel, ready else { return }
+        if takesPart {
+            channel.pong()
+        } else {
+            takesPart = true
+            channel.send(.binary(request))
+        }
+        channel.flush()
+    }
+
     // MARK: Sending
 
     /// A message is due. Sent at once, later, or not at all, as the loop's pace says.
@@ -217,7 +233,9 @@ final class BenchDevice: WebSocketDelegate {
         case .keyChange:
             home.tally.keyChanges += 1
             home.tally.lastKeyChange = now
-        case .delivered, .other: break
+        case .presence(let users, let isSnapshot):
+            if isSnapshot { home.tally.snapshots += 1 } else { home.tally.told += users }
+        case .delivered, .presenceTerms, .other: break
         case nil:
             home.broke("the relay sent a frame that cannot be read")
             channel?.close(code: 1007)

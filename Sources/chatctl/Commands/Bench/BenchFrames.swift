@@ -61,6 +61,9 @@ enum BenchFrames {
         case delivered
         case caughtUp
         case keyChange
+        case presenceTerms
+        /// How many users it tells of, and whether it is all that there is.
+        case presence(users: Int, isSnapshot: Bool)
         /// What the bench does not need: receipts, pongs, announcements.
         case other
     }
@@ -100,6 +103,10 @@ enum BenchFrames {
                     reply = .delivered
                 case (6, .bytes): reply = .caughtUp
                 case (10, .bytes): reply = .keyChange
+                case (11, .bytes): reply = .presenceTerms
+                case (12, .bytes(let inner)):
+                    guard let presence = readPresence(inner) else { return nil }
+                    reply = presence
                 default: break
                 }
             }
@@ -123,6 +130,19 @@ enum BenchFrames {
             }
         }
         return fields.isComplete ? .sent(number: number, chat: chat, chatSeq: chatSeq, messageID: messageID) : nil
+    }
+
+    private static func readPresence(_ bytes: UnsafeRawBufferPointer) -> Reply? {
+        var fields = Fields(bytes)
+        var (users, isSnapshot) = (0, false)
+        while let field = fields.next() {
+            switch (field.number, field.value) {
+            case (1, .bytes): users += 1
+            case (2, .varint(let value)): isSnapshot = value != 0
+            default: break
+            }
+        }
+        return fields.isComplete ? .presence(users: users, isSnapshot: isSnapshot) : nil
     }
 
     private static func readError(_ bytes: UnsafeRawBufferPointer) -> Reply? {

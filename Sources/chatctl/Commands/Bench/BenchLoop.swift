@@ -3,6 +3,8 @@ import NIOCore
 import RelayClient
 import RelayHTTP
 import RelayModel
+import RelayWire
+import SwiftProtobuf
 
 /// How a load sends.
 struct BenchPace: Sendable {
@@ -40,6 +42,9 @@ final class BenchLoop {
         /// How many changed keys devices were told, and when the last one: nanoseconds of the loops' clock.
         var keyChanges = 0
         var lastKeyChange: UInt64 = 0
+        /// Who was told how everybody is, and of how many users devices were told since.
+        var snapshots = 0
+        var told = 0
         /// By the relay's code, and connections that it closed by close code.
         var refusals: [String: Int] = [:]
         /// Why a connection ended before the run did.
@@ -53,7 +58,8 @@ final class BenchLoop {
                 issued: left.issued + right.issued, answered: left.answered + right.answered, accepted: left.accepted + right.accepted,
                 expected: left.expected + right.expected, delivered: left.delivered + right.delivered, heldBack: left.heldBack + right.heldBack,
                 reconnects: left.reconnects + right.reconnects, keyChanges: left.keyChanges + right.keyChanges,
-                lastKeyChange: max(left.lastKeyChange, right.lastKeyChange), refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +),
+                lastKeyChange: max(left.lastKeyChange, right.lastKeyChange), snapshots: left.snapshots + right.snapshots,
+                told: left.told + right.told, refusals: left.refusals.merging(right.refusals, uniquingKeysWith: +),
                 broken: left.broken ?? right.broken)
         }
     }
@@ -82,6 +88,7 @@ final class BenchLoop {
     /// How often the pace was changed.
     private var paces = 0
     private var ended = false
+    private var nextBeat = 0
     private var connectsAgain = false
 
     init(loop: any EventLoop, endpoint: Endpoint) {
@@ -179,6 +186,28 @@ final class BenchLoop {
         timer = loop.assumeIsolated().scheduleTask(deadline: next) { [paces] in
             if paces == self.paces { self.pump() }
         }
+    }
+
+    // MARK: Presence
+
+    /// All devices take part in presence from now on and say so often that they are there, one after the other.
+    func takePart(every interval: Duration) {
+        var frame = Relay_V1_ClientFrame()
+        frame.presence.mode = .watch
+        guard let bytes: [UInt8] = try? frame.serializedBytes() else { return }
+        let request = ByteBuffer(bytes: bytes)
+        let home = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleRepeatedTask(initialDelay: .zero, delay: TimeAmount(interval / BenchLoop.beatSlices)) { task in
+            if home.value.ended { task.cancel() } else { home.value.beat(request) }
+        }
+    }
+
+    /// Turns in which all devices beat once.
+    private static let beatSlices = 100
+
+    private func beat(_ request: ByteBuffer) {
+        for place in stride(from: nextBeat, to: devices.count, by: BenchLoop.beatSlices) { devices[place].beat(request) }
+        nextBeat = (nextBeat + 1) % BenchLoop.beatSlices
     }
 
     // MARK: What came

@@ -80,6 +80,18 @@ final class BenchPopulation: Sendable {
         return own + others
     }
 
+    /// Adds so many users with a device each, who are contacts of those next to them in a ring, and the first so many of the owner's.
+    func addRing(_ count: Int, contacts: Int, ofOwner: Int) async throws -> [BenchAccount] {
+        let start = added.withLock { $0.count }
+        let accounts = try await add(count)
+        _ = try await inParallel(count, "introducing users") { [self] number, control, _ in
+            var peers = (1...contacts / 2).map { "\(tag)-\(start + (number + $0) % count)" }
+            if number < ofOwner { peers.append("\(tag)-owner") }
+            for peer in peers { _ = try await control.call(ContactAdd(user: "\(tag)-\(start + number)", peer: peer, reason: "chatctl bench")) }
+        }
+        return accounts
+    }
+
     private static func enrol(
         _ code: String, _ api: RelayAPI, _ secrets: DeviceSecrets = DeviceSecrets.generate(SystemEntropy())
     ) async throws -> BenchAccount {

@@ -268,6 +268,42 @@ struct KeysReport: BenchReport {
     }
 }
 
+struct PresenceReport: BenchReport {
+    var load = "presence"
+    var users: Int
+    /// Of each of them.
+    var contacts: Int
+    var heartbeatSeconds: Int
+    /// Of the user who comes and goes.
+    var ownerContacts: Int
+    /// While nobody takes part, while all do, and while one more user comes and goes as well.
+    var idle: BenchCost
+    var beating: BenchCost
+    var coming: BenchCost
+    /// What taking part adds to relayd's memory.
+    var bytesPerConnection: Int
+    var visits: Int
+    /// How often devices were told of somebody meanwhile.
+    var told: Int
+    /// Accepted are users, delivered is who was told how everybody is.
+    var verdict: BenchVerdict
+
+    func show(on page: inout Page) {
+        func cores(_ cost: BenchCost) -> Cell { Cell("\(Figures.decimal(cost.cores, digits: 4)) cores", .strong) }
+        page.pairs(
+            [
+                ("users", Cell("\(Figures.count(users)) with \(Figures.count(contacts)) contacts each")),
+                ("heartbeat", Cell("every \(Figures.number(heartbeatSeconds, "second"))")),
+                ("doing nothing", cores(idle)),
+                ("with heartbeats", cores(beating)),
+                ("one comes and goes", cores(coming)),
+                ("", Cell("\(Figures.count(visits)) times, \(Figures.count(ownerContacts)) contacts, told \(Figures.count(told)) times")),
+                ("memory", Cell("\(Figures.bytes(bytesPerConnection)) a connection more")),
+                ("generator", Cell("\(Figures.decimal(beating.generatorCores, digits: 3)) cores")),
+            ] + verdict.rows)
+    }
+}
+
 struct SeedReport: BenchReport {
     var load = "seed"
     var connections: Int

@@ -14,6 +14,6 @@ struct ClientCommand: AsyncParsableCommand {
             ClientEnrolCommand.self, ClientLinkCommand.self, ClientSendCommand.self, ClientListenCommand.self, ClientHistoryCommand.self,
             ClientDeleteCommand.self,
             ClientStatusCommand.self, ClientOutboxCommand.self, ClientGroupCommand.self, ClientContactsCommand.self,
-            ClientSafetyCommand.self, ClientKeysCommand.self,
+            ClientSafetyCommand.self, ClientKeysCommand.self, ClientPresenceCommand.self,
         ])
 }

@@ -10,7 +10,8 @@ struct ClientListenCommand: AsyncParsableCommand {
         commandName: "listen", abstract: "Receive messages and print them as they come.",
         discussion: """
             Stays connected, through restarts of the relay too, until it is ended. Each message is in the history on disk before it is printed and before \
-            the relay is told that it has arrived. Also sends what waits in the outbox. --json prints one message a line. Changes of groups and contacts, and \
+            the relay is told that it has arrived. Also sends what waits in the outbox. While it runs, contacts see that the user is online, unless that is hidden \
+            (`client presence hide`). --json prints one message a line. Changes of groups and contacts, and \
             deletions, are told on the standard error.
             """)
 
@@ -37,6 +38,7 @@ struct ClientListenCommand: AsyncParsableCommand {
         try await translatingClientErrors {
             var settings = SessionSettings()
             settings.readsEverything = read
+            settings.presence = .share
             let printer = ListenPrinter(client.output, limit: count)
             let session = try Session(client.directory, settings: settings) { printer.handle($0) }
             await session.start()
@@ -136,7 +138,7 @@ private final class ListenPrinter: Sendable {
         case .logNotEmptied(let error): Talk.say("the state directory may hold what was deleted until the next command: \(error.description)")
         case .contacts(let contacts): for contact in contacts where contact.decisions.isEmpty { Talk.say(contact.sentence) }
         case .conflict, .decisionRefused: event.tellDecision()
-        case .sent, .receipt, .decided, .ended: break
+        case .sent, .receipt, .decided, .presence, .ended: break
         }
     }
 }

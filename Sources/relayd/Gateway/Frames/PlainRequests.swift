@@ -32,7 +32,7 @@ private struct PlainRequests {
             switch (field, value) {
             case (1, .number(let number)): request = number
             case (2...7, .bytes(let range)) where kind == nil: kind = (field, range)
-            case (1...8, _): throw NotPlain()
+            case (1...9, _): throw NotPlain()
             default: break
             }
         }

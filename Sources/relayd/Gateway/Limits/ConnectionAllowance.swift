@@ -1,4 +1,5 @@
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 
 /// What one WebSocket may send. Confined to its event loop.
@@ -31,7 +32,10 @@ final class ConnectionAllowance {
     /// Asks for one move of a read mark, which costs the store what a message does. There is no order to keep: marks only rise.
     func refusalOfRead() -> WireFailure? {
         guard let rate = limits.rates.messagesOfDevice else { return nil }
-        return user.takeRead(principal.device, rate, at: limits.clock.nanoseconds()).map { .rateLimited(GatewayLimits.tooManyReads, wait: $0) }
+        return user.takeRead(principal.device, rate, at: limits.clock.nanoseconds()).map {
+            limits.metrics.rateLimited.add(.reads)
+            return .rateLimited(GatewayLimits.tooManyReads, wait: $0)
+        }
     }
 
     /// Asks for one message. Nil when it may be handed on.
@@ -40,15 +44,18 @@ final class ConnectionAllowance {
         limits.count(principal.user, user, at: now)
         if let refused {
             if now < refused.waitUntil {
+                limits.countRefusedMessage()
                 self.refused?.clientMessageID = min(refused.clientMessageID, clientMessageID)
                 return .rateLimited("an earlier message was refused", wait: refused.waitUntil - now, atLeast: .zero)
             }
             if clientMessageID > refused.clientMessageID, now < refused.waitUntil + Limits.rateOrderHeld.nanoseconds {
+                limits.countRefusedMessage()
                 return .rateLimited("an earlier message was refused and has not come again", wait: 0)
             }
         }
         refused = nil
         guard let wait = limits.take(principal.device, user, address?.meter, at: now) else { return nil }
+        limits.countRefusedMessage()
         let failure = WireFailure.rateLimited(GatewayLimits.tooManyMessages, wait: wait)
         refused = Refused(clientMessageID: clientMessageID, waitUntil: now + (failure.retryAfter ?? Limits.rateLimitedRetry).nanoseconds)
         return failure

@@ -1,5 +1,6 @@
 import NIOCore
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import Synchronization
 
@@ -12,16 +13,22 @@ final class GatewayLimits: Sendable {
     let clock: any MonotonicClock
     private let directory: Directory
     private let alerts: (any AlertSink)?
+    let metrics: Metrics
     let addresses = MeterTable<NetworkAddress, AddressMeter>()
     let users = MeterTable<UserID, UserMeter>()
     let prekeys = PrekeyMeters()
+    /// Of what devices ask about presence.
+    let presence = MeterTable<DeviceID, BucketMeter>()
     private let handshakes = Mutex((allowed: TokenBucket(), returning: Int64.min))
 
-    init(_ limits: RateLimits, clock: any MonotonicClock, directory: Directory, alerts: (any AlertSink)?) {
+    init(
+        _ limits: RateLimits, clock: any MonotonicClock, directory: Directory, alerts: (any AlertSink)?, metrics: Metrics = Metrics()
+    ) {
         rates = RatesInForce(limits)
         self.clock = clock
         self.directory = directory
         self.alerts = alerts
+        self.metrics = metrics
     }
 
     // MARK: Connections
@@ -36,7 +43,10 @@ final class GatewayLimits: Sendable {
     func arrival(from address: SocketAddress?) -> Arrival {
         guard let address = counted(NetworkAddress(address)) else { return .welcome(nil) }
         let visit = AddressVisit(address, self)
-        guard visit.meter.enter(rates.connectionsOfAddress, pendingLimit: rates.pendingOfAddress, at: clock.nanoseconds()) else { return .refused }
+        guard visit.meter.enter(rates.connectionsOfAddress, pendingLimit: rates.pendingOfAddress, at: clock.nanoseconds()) else {
+            metrics.rateLimited.add(.connections)
+            return .refused
+        }
         return .welcome(visit)
     }
 
@@ -57,29 +67,32 @@ final class GatewayLimits: Sendable {
             state.returning = min(ceiling, max(state.returning, now + Limits.rateLimitedRetry.nanoseconds) + rate.interval)
             return state.returning - now
         }
+        if wait != nil { metrics.rateLimited.add(.handshakes) }
         return wait.map { .rateLimited("more devices connect than the relay takes in a second", wait: $0) }
     }
 
     // MARK: REST
 
     func checkRequest(from address: NetworkAddress?) throws(WireFailure) {
-        try check(address, rates.requestsOfAddress, "this address makes too many requests") { $0.takeRequest($1, at: $2) }
+        try check(address, rates.requestsOfAddress, .requests, "this address makes too many requests") { $0.takeRequest($1, at: $2) }
     }
 
     /// Challenges, tokens and enrolments.
     func checkSignIn(from address: NetworkAddress?) throws(WireFailure) {
-        try check(address, rates.signInsOfAddress, "this address signs in too often") { $0.takeSignIn($1, at: $2) }
+        try check(address, rates.signInsOfAddress, .signIns, "this address signs in too often") { $0.takeSignIn($1, at: $2) }
     }
 
     private func check(
-        _ address: NetworkAddress?, _ rate: Rate?, _ text: String, _ take: (AddressMeter, Rate, Int64) -> Int64?
+        _ address: NetworkAddress?, _ rate: Rate?, _ kind: RateLimitKind, _ text: String, _ take: (AddressMeter, Rate, Int64) -> Int64?
     ) throws(WireFailure) {
         guard let address = counted(address), let rate else { return }
         let now = clock.nanoseconds()
         let meter = addresses.borrow(address, at: now)
         let wait = take(meter, rate, now)
         addresses.giveBack(address, at: now)
-        if let wait { throw .rateLimited(text, wait: wait) }
+        guard let wait else { return }
+        metrics.rateLimited.add(kind)
+        throw .rateLimited(text, wait: wait)
     }
 
     /// A message that comes over REST. There is no order to keep: its sender waits for the answer.
@@ -94,7 +107,9 @@ final class GatewayLimits: Sendable {
             if let address { addresses.giveBack(address, at: now) }
         }
         count(principal.user, meter, at: now)
-        if let wait = take(principal.device, meter, addressMeter, at: now) { throw .rateLimited(GatewayLimits.tooManyMessages, wait: wait) }
+        guard let wait = take(principal.device, meter, addressMeter, at: now) else { return }
+        countRefusedMessage()
+        throw .rateLimited(GatewayLimits.tooManyMessages, wait: wait)
     }
 
     // MARK: Messages
@@ -106,6 +121,11 @@ final class GatewayLimits: Sendable {
 
     static let tooManyMessages = "too many messages in too short a time"
     static let tooManyReads = "too many reads in too short a time"
+
+    func countRefusedMessage() {
+        metrics.rateLimited.add(.messages)
+        metrics.sends.add(.rateLimited)
+    }
 
     /// A token of the device, of its user and of its address, or none of them.
     /// - Returns: nil, or nanoseconds to wait.

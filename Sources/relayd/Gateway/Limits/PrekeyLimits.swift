@@ -1,4 +1,5 @@
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import Synchronization
 
@@ -32,6 +33,17 @@ extension GatewayLimits {
     private static let ofPair = Rate(tokens: Limits.prekeyFetchesOfPair, every: Limits.prekeyFetchOfPairInterval)
     private static let ofDevice = Rate(tokens: Limits.prekeyFetchesOfDevice, every: Limits.prekeyFetchOfDeviceInterval)
 
+    private static let presenceOfDevice = Rate(tokens: Limits.presenceQueries, every: Limits.presenceQueryInterval)
+
+    /// A device asks about presence, or changes what its user shares.
+    func checkPresence(_ principal: Principal) throws(WireFailure) {
+        guard !principal.noLimits else { return }
+        let now = clock.nanoseconds()
+        let meter = presence.borrow(principal.device, at: now)
+        defer { presence.giveBack(principal.device, at: now) }
+        if let wait = meter.take(Self.presenceOfDevice, at: now) { throw .rateLimited("this device asks about presence too often", wait: wait) }
+    }
+
     /// A device wants prekeys of a user's devices.
     func checkPrekeys(_ principal: Principal, of target: UserID) throws(WireFailure) {
         guard !principal.noLimits else { return }
@@ -43,9 +55,13 @@ extension GatewayLimits {
             prekeys.devices.giveBack(principal.device, at: now)
             prekeys.pairs.giveBack(pair, at: now)
         }
-        if let wait = device.take(Self.ofDevice, at: now) { throw .rateLimited("this device fetches too many prekeys", wait: wait) }
+        if let wait = device.take(Self.ofDevice, at: now) {
+            metrics.rateLimited.add(.prekeys)
+            throw .rateLimited("this device fetches too many prekeys", wait: wait)
+        }
         if let wait = meter.take(Self.ofPair, at: now) {
             device.putBack(Self.ofDevice)
+            metrics.rateLimited.add(.prekeys)
             throw .rateLimited("too many prekeys of this user were fetched", wait: wait)
         }
     }

@@ -3,6 +3,7 @@ import HTTPTypes
 import Hummingbird
 import RelayDirectory
 import RelayHostAssigner
+import RelayMetrics
 import RelayModel
 import RelayStorage
 import RelayWire
@@ -96,13 +97,29 @@ extension Routes {
         try environment.limits.checkSignIn(from: context.address)
         let wire = try await request.decode(Relay_V1_TokenRequest.self, maxBytes: Limits.restBodyBytes)
         let device: DeviceID = try Checked.id(wire.deviceID, "device_id")
-        let token = try await directory { directory throws(DirectoryError) in
-            try await directory.token(device: device, challenge: Array(wire.challenge), signature: Array(wire.signature))
+        let signIns = environment.settings.metrics.signIns
+        let token: IssuedToken
+        do throws(DirectoryError) {
+            token = try await environment.directory.token(device: device, challenge: Array(wire.challenge), signature: Array(wire.signature))
+        } catch {
+            signIns.add(Self.signInResult(error))
+            throw WireFailure(error)
         }
+        signIns.add(.accepted)
         var reply = Relay_V1_TokenReply()
         reply.token = token.token
         reply.expiresAtMs = token.expires.milliseconds
         return try request.reply(reply)
+    }
+
+    private static func signInResult(_ error: DirectoryError) -> SignInResult {
+        switch error {
+        case .signatureInvalid: .signature
+        case .challengeExpired: .challenge
+        case .deviceRevoked, .rejected(.deviceUnknown): .revoked
+        case .userSuspended: .suspended
+        default: .failed
+        }
     }
 
     // MARK: Users and their keys

@@ -4,6 +4,7 @@ import HTTPTypes
 import NIOCore
 import NIOHTTP1
 import RelayDirectory
+import RelayMetrics
 import RelayModel
 import RelayWire
 import SwiftProtobuf
@@ -17,6 +18,8 @@ struct GatewayContext: RequestContext {
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         address = NetworkAddress(source.channel.remoteAddress)
+        // Hummingbird numbers requests one after the other: two of them would tell how many came between.
+        logger[metadataKey: "hb.request.id"] = nil
     }
 }
 
@@ -77,9 +80,10 @@ extension Request {
         return Response(status: status, headers: headers, body: .init(byteBuffer: try encoding.encode(message)))
     }
 
-    func reply(_ failure: WireFailure) -> Response {
+    func reply(_ failure: WireFailure, _ token: CorrelationToken) -> Response {
         let encoding = replyEncoding
         var headers = HTTPFields()
+        if let name = HTTPField.Name(CorrelationToken.header) { headers[name] = token.description }
         headers[.contentType] = encoding.mediaType
         if self.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
         if let seconds = failure.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
@@ -103,15 +107,19 @@ struct RequestLimit: RouterMiddleware {
     }
 }
 
-/// Turns everything that is thrown into a `relay.v1.Error`.
+/// Turns everything that is thrown into a `relay.v1.Error`, and counts the answers.
 struct FailureReplies: RouterMiddleware {
     typealias Context = GatewayContext
+    let metrics: Metrics
 
     func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
+        let route = RequestRoute(template: context.endpointPath)
         let failure: WireFailure
+        var unexpected: (any Error)?
         do {
             let response = try await next(request, context)
-            // The path is the template with names for identifiers; the request's random token is in the logger's metadata.
+            metrics.requests.add(route, StatusClass(status: response.status.code))
+            // The path is the template with names for identifiers.
             context.logger.debug("request", metadata: ["path": "\(context.endpointPath ?? "-")", "status": "\(response.status.code)"])
             return response
         } catch let error as WireFailure {
@@ -122,11 +130,21 @@ struct FailureReplies: RouterMiddleware {
         } catch let error as any HTTPResponseError where error.status == .notFound {
             failure = WireFailure(.notFound, "no such path")
         } catch {
-            // Only the type: an error's text may hold what must not be logged.
-            context.logger.error("a request failed", metadata: ["error": "\(type(of: error))", "path": "\(context.endpointPath ?? "-")"])
+            unexpected = error
             failure = WireFailure(.internal, "the relay failed")
         }
-        context.logger.debug("request refused", metadata: ["path": "\(context.endpointPath ?? "-")", "code": "\(failure.code.rawValue)"])
-        return request.reply(failure)
+        metrics.requests.add(route, StatusClass(status: failure.code.httpStatus))
+        let token = CorrelationToken()
+        var metadata: Logger.Metadata = [
+            "path": "\(context.endpointPath ?? "-")", "code": "\(failure.code.rawValue)", "request": "\(token)",
+        ]
+        if let unexpected {
+            // Only the type: an error's text may hold what must not be logged.
+            metadata["error"] = "\(type(of: unexpected))"
+            context.logger.error("a request failed", metadata: metadata)
+        } else {
+            context.logger.debug("request refused", metadata: metadata)
+        }
+        return request.reply(failure, token)
     }
 }

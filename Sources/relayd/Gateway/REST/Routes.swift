@@ -2,10 +2,12 @@ import Hummingbird
 import HTTPTypes
 import RelayDirectory
 import RelayHostAssigner
+import RelayMetrics
 import RelayModel
 import RelayWire
 
-/// The table of REST paths. The handlers are in Accounts.swift, Links.swift, Contacts.swift, Keys.swift, Chats.swift and Groups.swift.
+/// The table of REST paths. The handlers are in Accounts.swift, Links.swift, Contacts.swift, Keys.swift, Chats.swift, Groups.swift and
+/// Presence.swift.
 struct Routes: Sendable {
     typealias Handler = @Sendable (Request, GatewayContext) async throws -> Response
 
@@ -14,7 +16,7 @@ struct Routes: Sendable {
 
     func router() -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
-        router.add(middleware: FailureReplies())
+        router.add(middleware: FailureReplies(metrics: environment.settings.metrics))
         router.add(middleware: RequestLimit(limits: environment.limits))
         add("/v1/connect", [.get: connect], to: router)
         add("/v1/info", [.get: info], to: router)
@@ -44,6 +46,7 @@ struct Routes: Sendable {
         add("/v1/chats/{chatId}/delete", [.post: delete], to: router)
         add("/v1/groups", [.post: createGroup], to: router)
         add("/v1/groups/{chatId}", [.post: changeGroup], to: router)
+        addPresence(to: router)
         return router
     }
 

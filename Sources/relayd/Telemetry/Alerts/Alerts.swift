@@ -1,9 +1,8 @@
-import Glibc
 import Logging
 import NIOCore
+import RelayMetrics
 import RelayModel
 import RelayStorage
-import Synchronization
 
 /// What the operator decided about alerts.
 package struct AlertSettings: Sendable, Equatable {
@@ -13,7 +12,7 @@ package struct AlertSettings: Sendable, Equatable {
     package var severity = AlertSeverity.warning
     /// Below so many percent of the file system free there is an alert; clear at half as many more.
     package var diskFreePercent = 10
-    package var undeliveredBytes = 4 << 30
+    package var undeliveredMessages = 1_000_000
     /// Answers `overloaded` and `internal` in a minute.
     package var errorsPerMinute = 60
     package init() {}
@@ -25,7 +24,7 @@ package struct AlertSettings: Sendable, Equatable {
         switch kind {
         case .diskLow:
             rule.trigger = .reading(raise: diskFreePercent, clear: diskFreePercent + max(1, diskFreePercent / 2), holds: holds, unit: unit)
-        case .undeliveredStore: rule.trigger = .reading(raise: undeliveredBytes, clear: undeliveredBytes / 4 * 3, holds: holds, unit: unit)
+        case .undeliveredStore: rule.trigger = .reading(raise: undeliveredMessages, clear: undeliveredMessages / 4 * 3, holds: holds, unit: unit)
         case .errorBurst: rule.trigger = .reading(raise: errorsPerMinute, clear: errorsPerMinute / 10, holds: holds, unit: unit)
         default: break
         }
@@ -42,23 +41,13 @@ package enum AlertError: Error, Sendable, Equatable {
 
 /// Watches over the relay: gathers what happens, decides what is an alert, keeps it, says it in the log, and hands it over.
 package actor Alerts {
-    /// What the relay has counted since its start, for the figures that are made of it. Any thread.
-    package struct Counts: Sendable {
-        /// Answers `overloaded` and `internal`.
-        package var failures: Int
-        package init(failures: Int) { self.failures = failures }
-    }
-
     private let writer: Writer
     private let readers: ReaderPool
     private let clock: any WallClock
     private let monotonic: any MonotonicClock
     private let settings: AlertSettings
     private let relay: String
-    private let storePath: String
-    private let pushMembers: Int
-    private let gauges: [any AlertGauge]
-    private let counts: @Sendable () -> Counts
+    private let metrics: Metrics
     private let carrier: NoticeCarrier?
     private let logger: Logger
     private let inbox: AlertInbox
@@ -67,25 +56,20 @@ package actor Alerts {
     private var queue = NoticeQueue()
     private var load: LoadMeter
     private var days: [LoadDay]
-    /// Bytes that waited for devices when they were last counted.
-    private var undelivered = 0
-    /// The last counts of failures with their time, a minute of them.
-    private var failures: [(at: Int64, count: Int)] = []
+    private var readings = AlertReadings()
     /// When each of the slower looks is due, in monotonic nanoseconds.
     private var readingsDue: Int64 = 0
     private var loadDue: Int64 = 0
     private var recordingDue: Int64 = 0
-    private var undeliveredDue: Int64 = 0
 
     /// - Parameters:
     ///   - inbox: what modules raise their events with.
     ///   - relay: the public URL, for notices.
-    ///   - pushMembers: members of larger groups fetch messages by themselves; nobody knows what waits for them.
+    ///   - metrics: where the figures that are watched are measured, and alerts are counted.
     ///   - processors: of the host.
     package init(
         writer: Writer, readers: ReaderPool, clock: any WallClock, monotonic: any MonotonicClock, settings: AlertSettings, inbox: AlertInbox,
-        relay: String, storePath: String, pushMembers: Int, processors: Int = 1, gauges: [any AlertGauge] = [],
-        counts: @escaping @Sendable () -> Counts = { Counts(failures: 0) }, group: any EventLoopGroup, logger: Logger
+        relay: String, metrics: Metrics, processors: Int = 1, group: any EventLoopGroup, logger: Logger
     ) async throws {
         self.writer = writer
         self.readers = readers
@@ -94,10 +78,7 @@ package actor Alerts {
         self.settings = settings
         self.inbox = inbox
         self.relay = relay
-        self.storePath = storePath
-        self.pushMembers = pushMembers
-        self.gauges = gauges
-        self.counts = counts
+        self.metrics = metrics
         self.logger = logger
         carrier = settings.target.map { NoticeCarrier(target: $0, group: group) }
         let (rows, days) = try await readers.read { (try $0.alerts(), try $0.loadDays()) }
@@ -105,10 +86,7 @@ package actor Alerts {
         let today = LoadMeter.day(of: clock.now())
         self.days = days.filter { $0.day < today }
         load = LoadMeter(processors: processors, today: days.first { $0.day == today })
-        let now = monotonic.nanoseconds()
-        // The first look at everything is a minute after the start, when clients are coming back.
-        undeliveredDue = now + Limits.alertRecording.nanoseconds
-        recordingDue = now + Limits.undeliveredPause.nanoseconds
+        recordingDue = monotonic.nanoseconds() + Limits.loadRecording.nanoseconds
     }
 
     // MARK: Looking
@@ -142,13 +120,12 @@ package actor Alerts {
             loadDue = tick + Duration.seconds(60).nanoseconds
             await measureLoad(at: now)
         }
-        if tick >= undeliveredDue {
-            undeliveredDue = tick + Limits.undeliveredPause.nanoseconds
-            await countUndelivered()
-        }
         if tick >= readingsDue {
             readingsDue = tick + Limits.alertReadings.nanoseconds
-            for (kind, figure) in readings(at: now, tick).sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            let free = metrics.diskBytes.value > 0 ? Int(metrics.diskFreeBytes.value) : nil
+            let hints = SizingHint.readings(days, today: LoadMeter.day(of: now), freeBytes: free)
+            let figures = readings.take(metrics, at: tick).merging(hints) { first, _ in first }
+            for (kind, figure) in figures.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
                 if let turn = book.read(kind, figure, at: now) { turns.append(turn) }
             }
         }
@@ -156,27 +133,9 @@ package actor Alerts {
         await record(all: false)
     }
 
-    private func readings(at now: Timestamp, _ tick: Int64) -> [AlertKind: Int] {
-        var found: [AlertKind: Int] = [:]
-        for gauge in gauges { found.merge(gauge.readings()) { first, _ in first } }
-        failures.append((tick, counts().failures))
-        let minute = Duration.seconds(60).nanoseconds
-        // The youngest that is a minute old is where the minute begins.
-        while failures.count > 1, failures[1].at <= tick - minute { failures.removeFirst() }
-        if let first = failures.first, let last = failures.last { found[.errorBurst] = max(0, last.count - first.count) }
-        found[.undeliveredStore] = undelivered
-        found.merge(SizingHint.readings(days, today: LoadMeter.day(of: now), freeBytes: HostGauge.freeBytes(storePath))) { first, _ in first }
-        return found
-    }
-
     private func measureLoad(at now: Timestamp) async {
-        var usage = rusage()
-        guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return }
-        let cpu = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1_000_000 + Int(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
-        var size = stat()
-        let storeBytes = stat(storePath, &size) == 0 ? Int(size.st_size) : 0
-        let sample = LoadMeter.Sample(at: now, cpu: cpu, failures: counts().failures)
-        let ended = load.add(sample, undelivered: undelivered, storeBytes: storeBytes)
+        let sample = LoadMeter.Sample(at: now, cpu: Int(metrics.cpuSeconds.value * 1_000_000), failures: AlertReadings.failures(metrics))
+        let ended = load.add(sample, undelivered: Int(metrics.undelivered.value), storeBytes: Int(metrics.storeBytes.value))
         if let ended {
             days.append(ended)
             if days.count > Limits.loadDaysKept { days.removeFirst() }
@@ -184,24 +143,9 @@ package actor Alerts {
         }
         let tick = monotonic.nanoseconds()
         if tick >= recordingDue {
-            recordingDue = tick + Limits.undeliveredPause.nanoseconds
+            recordingDue = tick + Limits.loadRecording.nanoseconds
             if let today = load.today { await recordLoad(today) }
         }
-    }
-
-    /// Looks at every chat, a page at a time.
-    private func countUndelivered() async {
-        var bytes = 0
-        var from: ChatID? = ChatID(0)
-        let pushMembers = pushMembers
-        while let chat = from {
-            guard let page = try? await readers.read({ try $0.undelivered(after: chat, limit: Limits.purgePage, pushMembers: pushMembers) }) else {
-                return
-            }
-            bytes += page.bytes
-            from = page.next
-        }
-        undelivered = bytes
     }
 
     private func recordLoad(_ day: LoadDay) async { _ = try? await writer.perform(.recordLoad(day)) }
@@ -224,6 +168,7 @@ package actor Alerts {
         let fields: Logger.Metadata = ["kind": "\(row.kind.rawValue)", "alert": "\(row.id)"]
         switch turn {
         case .began:
+            metrics.alerts.add(row.kind)
             let level: Logger.Level =
                 switch rule.severity {
                 case .info: .notice

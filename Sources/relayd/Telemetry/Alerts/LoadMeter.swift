@@ -56,7 +56,7 @@ enum SizingHint {
     /// Answers for which the relay itself was the reason; fewer are a restart.
     private static let failing = 100
     /// Waits for devices: what a few that are switched off leave.
-    private static let small = 64 << 20
+    private static let small = 10_000
     /// Days until a disk is full that does not fill.
     static let never = 36_500
 

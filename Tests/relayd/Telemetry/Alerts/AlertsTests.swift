@@ -4,6 +4,7 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 import RelayHTTP
+import RelayMetrics
 import RelayModel
 import RelayStorage
 import RelayTestSupport
@@ -11,12 +12,6 @@ import Synchronization
 import Testing
 
 @testable import RelayTelemetry
-
-/// Figures that a test sets.
-private final class SetGauge: AlertGauge {
-    let figures = Mutex<[AlertKind: Int]>([:])
-    func readings() -> [AlertKind: Int] { figures.withLock { $0 } }
-}
 
 /// Lines of the log with their fields.
 private final class LogLines: Sendable {
@@ -42,8 +37,7 @@ private final class LogLines: Sendable {
     private struct Scene {
         var alerts: Alerts
         var inbox: AlertInbox
-        var gauge: SetGauge
-        var failures: Counter
+        var metrics: Metrics
         var clock: ManualWallClock
         var monotonic: ManualMonotonicClock
         var store: Store
@@ -58,20 +52,15 @@ private final class LogLines: Sendable {
         }
     }
 
-    private final class Counter: Sendable {
-        let value = Atomic<Int>(0)
-    }
-
     private func scene(_ folder: TemporaryDirectory, _ clock: ManualWallClock, _ settings: AlertSettings = AlertSettings()) async throws -> Scene {
         let store = try Store(path: folder.file("relay.db"), clock: clock, onFailure: { Issue.record("the store failed: \($0)") })
-        let (inbox, gauge, monotonic, log, failures) = (AlertInbox(), SetGauge(), ManualMonotonicClock(1 << 40), LogLines(), Counter())
+        let (inbox, metrics, monotonic, log) = (AlertInbox(), Metrics(), ManualMonotonicClock(1 << 40), LogLines())
         let alerts = try await Alerts(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: monotonic, settings: settings, inbox: inbox,
-            relay: "https://relay.example", storePath: folder.file("relay.db"), pushMembers: 100, gauges: [gauge],
-            counts: { Alerts.Counts(failures: failures.value.load(ordering: .relaxed)) }, group: MultiThreadedEventLoopGroup.singleton,
+            relay: "https://relay.example", metrics: metrics, group: MultiThreadedEventLoopGroup.singleton,
             logger: Logger(label: "alerts") { _ in LogLines.Handler(lines: log) })
         return Scene(
-            alerts: alerts, inbox: inbox, gauge: gauge, failures: failures, clock: clock, monotonic: monotonic, store: store, folder: folder, log: log
+            alerts: alerts, inbox: inbox, metrics: metrics, clock: clock, monotonic: monotonic, store: store, folder: folder, log: log
         )
     }
 
@@ -95,7 +84,8 @@ private final class LogLines: Sendable {
         }
         for _ in 1...3 { first.inbox.raise(AlertEvent(.highSendRate, about: .user(alice), figure: 2001)) }
         await first.look(after: 1)
-        first.gauge.figures.withLock { $0[.diskNearlyFull] = 1 }
+        first.metrics.diskBytes.set(100)
+        first.metrics.diskFreeBytes.set(1)
         await first.look(after: 10)
         let rows = await first.alerts.rows
         #expect(rows.map(\.kind) == [.diskNearlyFull, .highSendRate] && rows[1].subject == .user(alice) && rows[1].count == 3)
@@ -120,12 +110,12 @@ private final class LogLines: Sendable {
         try await run { scene in
             // 59 a minute is none.
             for _ in 0..<18 {
-                scene.failures.value.add(9, ordering: .relaxed)
+                scene.metrics.sends.add(.overloaded, 9)
                 await scene.look(after: 10)
             }
             #expect(await scene.alerts.rows.isEmpty)
             for _ in 0..<12 {
-                scene.failures.value.add(11, ordering: .relaxed)
+                scene.metrics.sends.add(.failed, 11)
                 await scene.look(after: 10)
             }
             #expect(await scene.alerts.rows.map(\.kind) == [.errorBurst])

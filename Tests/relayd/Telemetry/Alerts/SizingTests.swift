@@ -48,7 +48,7 @@ import Testing
         #expect(hints(days(20))[.hostTooLarge] == 20)
         #expect(hints(days(20) { if $0 == 10 { $1.failures = 1 } })[.hostTooLarge] == 9)
         #expect(hints(days(20) { if $0 == 10 { $1.busiest = 100 } })[.hostTooLarge] == 9)
-        #expect(hints(days(20) { if $0 == 10 { $1.undelivered = 64 << 20 } })[.hostTooLarge] == 9)
+        #expect(hints(days(20) { if $0 == 10 { $1.undelivered = 10_000 } })[.hostTooLarge] == 9)
         // A day on which the relay was down says nothing; neither does one that is missing.
         #expect(hints(days(20) { if $0 == 10 { $1.minutes = 600 } })[.hostTooLarge] == 9)
         #expect(hints(days(20).filter { $0.day != 90 })[.hostTooLarge] == 9)
