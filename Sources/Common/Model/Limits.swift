@@ -133,6 +133,7 @@ package enum Limits {
     /// Messages that a purge deletes in one command at first; more or fewer afterwards, so that a step takes as long as the next one says. A send waits
     /// for at most one step.
     package static let purgeStepRows = 64
+    package static let purgeStepRowsFloor = 4
     package static let purgeStepRowsCeiling = 2048
     package static let purgeStep = Duration.milliseconds(5)
     /// After a step the purge rests so many times as long as the step took: the writer has most of its time for messages.
@@ -142,11 +143,7 @@ package enum Limits {
     package static let purgePage = 200
     /// Chats with something to purge that are kept in mind at once; the rest is the next round's.
     package static let purgeChats = 200_000
-    /// Pages of the file that are given back, each of which moves another one, in the time of a row that is deleted.
-    package static let releasePages = 8
-    /// Of the file's pages one in so many may be free: the next messages take those, which is cheaper than a file that shrinks and grows again. What is
-    /// more is given back while the purge runs, not after it: SQLite searches its whole list of free pages for each that it gives back (1.2 ms each with
-    /// 380,000 of them).
+    /// Of the file's pages one in so many may be free: the next messages take those, which is cheaper than a file that shrinks and grows again.
     package static let freePagesKept = 20
     /// Classes of users with a policy of their own, and the length of a class's name.
     package static let retentionClasses = 100

@@ -250,7 +250,6 @@ package actor Retention {
         let policies = try await policies()
         var extent = PurgeExtent(at: planner.now)
         var pace = PurgePace()
-        var release = Release(try await look { try $0.space() })
         var from: ChatID? = ChatID(0)
         while let chat = from {
             note { $0.phase = .looking }
@@ -263,10 +262,12 @@ package actor Retention {
             }
             let span = Double(found.last.rawValue &- found.first.rawValue) + 1
             try await walk(found, planner, rows: { pace.rows }) { messages throws(RetentionError) in
-                var ends: [ChatID: UInt64] = [:]
-                for message in messages { ends[message.chat] = message.seq }
-                let places = ends.sorted { $0.key < $1.key }.map { ChatPosition(chat: $0.key, seq: $0.value) }
-                let pause = try await self.step(.purge(places), &pace)
+                var ends: [ChatID: PurgeEnd] = [:]
+                for message in messages {
+                    ends[message.chat] = PurgeEnd(
+                        chat: message.chat, seq: message.seq, mayBeUnread: message.id.rawValue > found.chats[message.chat]?.acknowledged ?? 0)
+                }
+                let pause = try await self.step(.purge(ends.values.sorted { $0.chat < $1.chat }), &pace)
                 RetentionPlanner.count(messages, found.chats, planner, into: &extent.shares)
                 let (messages, bytes, last) = (extent.messages, extent.bytes, messages.last?.id.rawValue ?? 0)
                 self.note { progress in
@@ -275,15 +276,13 @@ package actor Retention {
                     progress.fraction = min(1, Double(last &- found.first.rawValue) / span)
                 }
                 try await self.wait(pause)
-                try await self.give(&release)
             }
         }
-        note { $0.phase = .releasing }
-        try await give(&release)
+        let released = try await releaseSpace()
         // Where others read all the time, the log is overwritten later: with the next checkpoint.
         if extent.messages > 0 { _ = await writer.emptyLog() }
         try await prove(extent, policies)
-        return PurgeReport(extent: extent, released: release.bytes, took: .nanoseconds(monotonic.nanoseconds() - start))
+        return PurgeReport(extent: extent, released: released, took: .nanoseconds(monotonic.nanoseconds() - start))
     }
 
     /// Begins a purge in the background.
@@ -310,31 +309,21 @@ package actor Retention {
         return running
     }
 
-    /// What was given back to the file system, and how fast it goes.
-    private struct Release {
-        let isPossible: Bool
-        let pageBytes: Int
-        var bytes = 0
+    /// Gives pages back until no more are free than are kept for new messages, when the file can do that. While much is free a page may take a millisecond:
+    /// each step takes as many as fit into its time.
+    private func releaseSpace() async throws(RetentionError) -> Int {
+        let space = try await look { try $0.space() }
+        guard space.canRelease, space.free > 0 else { return 0 }
+        note { $0.phase = .releasing }
+        var pages = 0
         var pace = PurgePace()
-
-        init(_ space: (pages: Int, free: Int, pageBytes: Int, canRelease: Bool)) {
-            isPossible = space.canRelease
-            pageBytes = space.pageBytes
-        }
-    }
-
-    /// Gives pages back until no more are free than are kept for new messages.
-    private func give(_ release: inout Release) async throws(RetentionError) {
-        guard release.isPossible else { return }
         while true {
             try checkTold()
             let began = monotonic.nanoseconds()
-            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: release.pace.rows * Limits.releasePages)) else {
-                return
-            }
-            release.bytes += count * release.pageBytes
-            guard remaining else { return }
-            try await wait(release.pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
+            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: pace.rows)) else { return 0 }
+            pages += count
+            guard remaining else { return pages * space.pageBytes }
+            try await wait(pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
         }
     }
 
@@ -471,7 +460,7 @@ struct PurgePace: Sendable, Equatable {
     /// A step took so long: the next one does more or less, so that it takes as long as it should.
     mutating func pause(after took: Duration) -> Duration {
         if took > Limits.purgeStep {
-            rows = max(8, rows / 2)
+            rows = max(Limits.purgeStepRowsFloor, rows / 2)
         } else if took < Limits.purgeStep / 2 {
             rows = min(Limits.purgeStepRowsCeiling, rows * 2)
         }

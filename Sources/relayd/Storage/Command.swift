@@ -43,7 +43,7 @@ package enum Command: Codable, Sendable {
     case changeGroup(ChangeGroup)
     case delete(Delete)
     /// Deletes the messages of each chat up to a place, and leaves a gap marker there. Whoever asks bounds how many they are.
-    case purge([ChatPosition])
+    case purge([PurgeEnd])
     case setRetention(SetRetention)
     /// The class of users that a user belongs to; nil: none.
     case assignRetention(UserID, String?)
@@ -275,6 +275,19 @@ package struct ChatPosition: Codable, Sendable, Hashable {
     package init(chat: ChatID, seq: UInt64) {
         self.chat = chat
         self.seq = seq
+    }
+}
+
+/// Up to where a purge takes a chat's messages.
+package struct PurgeEnd: Codable, Sendable {
+    package var chat: ChatID
+    package var seq: UInt64
+    /// Some device may not have all of them, so that it is looked at who has not. Cursors only rise: what was delivered when the purge was planned stays so.
+    package var mayBeUnread: Bool
+    package init(chat: ChatID, seq: UInt64, mayBeUnread: Bool) {
+        self.chat = chat
+        self.seq = seq
+        self.mayBeUnread = mayBeUnread
     }
 }
 

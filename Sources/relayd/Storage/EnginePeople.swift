@@ -127,11 +127,11 @@ extension SQLiteEngine {
     /// Devices have what is before their cursor. Chats of more than ``Limits/peopleUnreadMembers`` are passed over.
     /// - Parameter found: messages by user, their own left out, at most ``Limits/peopleClampCeiling`` in one chat.
     func countUnread(of chat: ChatID, upTo seq: UInt64, into found: inout [UserID: Int]) throws {
-        // Nearly always everybody has everything, and this is all that is asked.
+        // Who has no device waits for nothing.
         let behind = try reader.rows(
             """
             SELECT s.user_id, s.joined_seq, s.left_seq, coalesce(max(p.mailbox_seq), 0) AS has FROM members s
-            JOIN users u ON u.user_id = s.user_id AND u.removed = 0 LEFT JOIN devices d ON d.user_id = s.user_id AND d.revoked = 0 LEFT JOIN progress p USING (device_id)
+            JOIN users u ON u.user_id = s.user_id AND u.removed = 0 JOIN devices d ON d.user_id = s.user_id AND d.revoked = 0 JOIN progress p USING (device_id)
             WHERE s.chat_id = ?1 AND (SELECT member_count FROM chats WHERE chat_id = ?1) <= \(Limits.peopleUnreadMembers) GROUP BY s.user_id, s.joined_seq
             HAVING has < (SELECT max(message_id) FROM (SELECT message_id FROM messages WHERE chat_id = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1))
             """,

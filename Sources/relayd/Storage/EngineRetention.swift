@@ -27,13 +27,13 @@ package struct SetRetention: Codable, Sendable {
 // What is old goes, and what says so stays.
 extension SQLiteEngine {
     /// Deletes, of each chat, its messages up to a place. The caller bounds how many that are.
-    func purge(_ ends: [ChatPosition]) throws -> Outcome {
+    func purge(_ ends: [PurgeEnd]) throws -> Outcome {
         var rows = 0
         var unread: [UserID: Int] = [:]
         // What devices acknowledged in this batch counts.
         try writeChanges()
         for end in ends {
-            try countUnread(of: end.chat, upTo: end.seq, into: &unread)
+            if end.mayBeUnread { try countUnread(of: end.chat, upTo: end.seq, into: &unread) }
             rows += try expireMessages(of: end.chat, upTo: end.seq, limit: .max)
         }
         return .purged(rows: rows, unread: unread)

@@ -71,7 +71,7 @@ import Testing
         #expect(pace.rows == Limits.purgeStepRowsCeiling)
         #expect(pace.pause(after: .seconds(1)) == Limits.purgeRestCeiling)
         for _ in 0..<20 { _ = pace.pause(after: .seconds(1)) }
-        #expect(pace.rows == 8)
+        #expect(pace.rows == Limits.purgeStepRowsFloor)
     }
 
     @Test func theProofIsRead() throws {
