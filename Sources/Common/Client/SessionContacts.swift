@@ -257,8 +257,11 @@ extension Session {
 
     /// The relay counts on it that this device stops by itself what the contacts forbid.
     func tellContactsSeen() throws(ClientError) {
+        let version = try working().contactsVersion()
+        // Who has seen nothing yet has nothing to tell; the relay takes no zero.
+        guard version > 0 else { return }
         var frame = Relay_V1_ClientFrame()
-        frame.contactsSeen.version = try working().contactsVersion()
+        frame.contactsSeen.version = version
         write(frame)
     }
 
