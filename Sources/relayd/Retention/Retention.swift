@@ -250,6 +250,7 @@ package actor Retention {
         let policies = try await policies()
         var extent = PurgeExtent(at: planner.now)
         var pace = PurgePace()
+        var release = Release(try await look { try $0.space() })
         var from: ChatID? = ChatID(0)
         while let chat = from {
             note { $0.phase = .looking }
@@ -276,13 +277,16 @@ package actor Retention {
                     progress.fraction = min(1, Double(last &- found.first.rawValue) / span)
                 }
                 try await self.wait(pause)
+                try await self.give(&release)
             }
         }
-        let released = try await releaseSpace()
         // Where others read all the time, the log is overwritten later: with the next checkpoint.
         if extent.messages > 0 { _ = await writer.emptyLog() }
         try await prove(extent, policies)
-        return PurgeReport(extent: extent, released: released, took: .nanoseconds(monotonic.nanoseconds() - start))
+        // What an earlier purge left, when it was stopped.
+        note { $0.phase = .releasing }
+        try await give(&release)
+        return PurgeReport(extent: extent, released: release.bytes, took: .nanoseconds(monotonic.nanoseconds() - start))
     }
 
     /// Begins a purge in the background.
@@ -309,21 +313,30 @@ package actor Retention {
         return running
     }
 
-    /// Gives pages back until no more are free than are kept for new messages, when the file can do that. While much is free a page may take a millisecond:
-    /// each step takes as many as fit into its time.
-    private func releaseSpace() async throws(RetentionError) -> Int {
-        let space = try await look { try $0.space() }
-        guard space.canRelease, space.free > 0 else { return 0 }
-        note { $0.phase = .releasing }
-        var pages = 0
+    /// What was given back to the file system, and how fast it goes.
+    private struct Release {
+        let isPossible: Bool
+        let pageBytes: Int
+        var bytes = 0
         var pace = PurgePace()
+
+        init(_ space: (pages: Int, free: Int, pageBytes: Int, canRelease: Bool)) {
+            isPossible = space.canRelease
+            pageBytes = space.pageBytes
+        }
+    }
+
+    /// Gives pages back until no more are free than are kept for new messages. Between the steps of a purge, not after it: while hundreds of thousands of
+    /// pages are free, SQLite looks for a millisecond for the place of each page that it moves.
+    private func give(_ release: inout Release) async throws(RetentionError) {
+        guard release.isPossible else { return }
         while true {
             try checkTold()
             let began = monotonic.nanoseconds()
-            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: pace.rows)) else { return 0 }
-            pages += count
-            guard remaining else { return pages * space.pageBytes }
-            try await wait(pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
+            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: release.pace.rows)) else { return }
+            release.bytes += count * release.pageBytes
+            guard remaining else { return }
+            try await wait(release.pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
         }
     }
 
