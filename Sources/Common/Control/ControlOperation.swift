@@ -8,6 +8,12 @@ package protocol ControlOperation: Codable, Sendable {
     associatedtype Reply: Codable & Sendable
     /// Which operation this is; it gives the path and who may call it.
     static var name: ControlOperationName { get }
+    /// How long a client waits for the reply.
+    static var patience: Duration { get }
+}
+
+extension ControlOperation {
+    package static var patience: Duration { Limits.controlPatience }
 }
 
 /// Every operation there is. The server switches over all cases, so a new one does not compile until it is served.

@@ -80,6 +80,7 @@ package struct RetentionRuleRecord: Codable, Sendable, Equatable {
 /// What a purge would take now.
 package struct RetentionPlan: ControlOperation {
     package static let name = ControlOperationName.retentionPlan
+    package static let patience = Limits.longControlPatience
     package init() {}
     package struct Reply: Codable, Sendable, Equatable {
         package var at: Timestamp
@@ -189,6 +190,7 @@ package struct RetentionStatus: ControlOperation {
 /// Recomputes the proof of purge and holds the store against it.
 package struct RetentionVerify: ControlOperation {
     package static let name = ControlOperationName.retentionVerify
+    package static let patience = Limits.longControlPatience
     package init() {}
     package struct Reply: Codable, Sendable, Equatable {
         /// Entries of the proof.

@@ -92,14 +92,15 @@ package final class HTTPClient: Sendable {
     }
 
     /// Sends one request and waits for its whole reply. Replies of every status are returned, not thrown.
+    /// - Parameter timeout: for this request; nil: the client's.
     package func request(
-        _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8]? = nil
+        _ method: HTTPMethod, _ path: String, headers: [(String, String)] = [], body: [UInt8]? = nil, timeout: Duration? = nil
     ) async throws(HTTPClientError) -> HTTPReply {
         let promise = loop.makePromise(of: Result<HTTPReply, HTTPClientError>.self)
         var fields = HTTPHeaders()
         for (name, value) in headers { fields.add(name: name, value: value) }
         let head = HTTPRequestHead(version: .http1_1, method: method, uri: path, headers: fields)
-        loop.execute { self.connection.value.submit(HTTPExchange(head: head, body: body, promise: promise)) }
+        loop.execute { self.connection.value.submit(HTTPExchange(head: head, body: body, timeout: timeout.map(TimeAmount.init), promise: promise)) }
         let result: Result<HTTPReply, HTTPClientError>
         do { result = try await promise.futureResult.get() } catch { result = .failure(.closed) }
         return try result.get()

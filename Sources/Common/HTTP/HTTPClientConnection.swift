@@ -6,15 +6,18 @@ import NIOPosix
 final class HTTPExchange {
     let head: HTTPRequestHead
     let body: [UInt8]?
+    /// Nil: the connection's.
+    let timeout: TimeAmount?
     let promise: EventLoopPromise<Result<HTTPReply, HTTPClientError>>
     var timer: Scheduled<Void>?
     var reply: HTTPReply?
     /// It was sent again after a kept connection had turned out to be closed.
     var repeated = false
 
-    init(head: HTTPRequestHead, body: [UInt8]?, promise: EventLoopPromise<Result<HTTPReply, HTTPClientError>>) {
+    init(head: HTTPRequestHead, body: [UInt8]?, timeout: TimeAmount?, promise: EventLoopPromise<Result<HTTPReply, HTTPClientError>>) {
         self.head = head
         self.body = body
+        self.timeout = timeout
         self.promise = promise
     }
 }
@@ -56,7 +59,7 @@ final class HTTPClientConnection {
             exchange.promise.succeed(.failure(.closed))
             return
         }
-        exchange.timer = loop.assumeIsolated().scheduleTask(in: timeout) { self.expired(exchange) }
+        exchange.timer = loop.assumeIsolated().scheduleTask(in: exchange.timeout ?? timeout) { self.expired(exchange) }
         waiting.append(exchange)
         advance()
     }

@@ -130,14 +130,16 @@ package enum Limits {
 
     // MARK: Retention
 
-    /// Messages that a purge deletes in one command at first; more or fewer afterwards, so that a step takes as long as the next one says. A send waits
-    /// for at most one step.
+    /// Messages that a purge deletes in one command at first; more or fewer afterwards, so that a step takes the writer as long as the next one says. A send
+    /// waits for at most one step.
     package static let purgeStepRows = 64
     package static let purgeStepRowsFloor = 4
     package static let purgeStepRowsCeiling = 2048
-    package static let purgeStep = Duration.milliseconds(5)
-    /// After a step the purge rests so many times as long as the step took: the writer has most of its time for messages.
-    package static let purgeRest = 4
+    package static let purgeStep = Duration.milliseconds(2)
+    /// After a step the purge rests so many times as long as the writer worked for it: most of the writer's time is for messages.
+    package static let purgeRest = 5
+    /// And at least so many times as long as it waited for the step, with the commit: the busier writer and disk are, the longer.
+    package static let purgeRestOfWait = 2
     package static let purgeRestCeiling = Duration.milliseconds(200)
     /// Chats that a purge looks at together.
     package static let purgePage = 200
@@ -428,6 +430,11 @@ package enum Limits {
     package static let auditCanaryBytes = 1024 * 1024
 
     // MARK: Operators
+
+    /// How long chatctl waits for a reply.
+    package static let controlPatience = Duration.seconds(30)
+    /// For one that looks at every message: some minutes for ten million.
+    package static let longControlPatience = Duration.seconds(15 * 60)
 
     /// Rows of contacts that one page of everybody's blocks looks at, some milliseconds of a reader: most users block nobody.
     package static let blockScanRows = 10_000

@@ -228,7 +228,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     if entry.command.isSending { metrics.sends.add(rejection.sendResult) }
                     answer(.rejected(rejection))
                 case .done, .presenceSet, .userAdded, .inviteAdded, .chatOpened, .contactConflict, .erasureAsked, .erasureCancelled, .keysExpired,
-                    .purged:
+                    .purged, .released:
                     continue
                 }
             }

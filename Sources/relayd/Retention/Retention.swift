@@ -333,10 +333,10 @@ package actor Retention {
         while true {
             try checkTold()
             let began = monotonic.nanoseconds()
-            guard case .removed(let count, let remaining, _) = try await command(.releaseSpace(pages: release.pace.rows)) else { return }
-            release.bytes += count * release.pageBytes
+            guard case .released(let pages, let remaining, let took) = try await command(.releaseSpace(pages: release.pace.rows)) else { return }
+            release.bytes += pages * release.pageBytes
             guard remaining else { return }
-            try await wait(release.pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began)))
+            try await wait(release.pace.pause(after: took, waiting: .nanoseconds(monotonic.nanoseconds() - began)))
         }
     }
 
@@ -435,8 +435,8 @@ package actor Retention {
     /// Runs a command, and says how long to rest after it.
     private func step(_ command: Command, _ pace: inout PurgePace) async throws(RetentionError) -> Duration {
         let began = monotonic.nanoseconds()
-        _ = try await self.command(command)
-        return pace.pause(after: .nanoseconds(monotonic.nanoseconds() - began))
+        guard case .purged(_, _, let took) = try await self.command(command) else { return .zero }
+        return pace.pause(after: took, waiting: .nanoseconds(monotonic.nanoseconds() - began))
     }
 
     private func wait(_ pause: Duration) async throws(RetentionError) {
@@ -470,14 +470,17 @@ package actor Retention {
 struct PurgePace: Sendable, Equatable {
     private(set) var rows = Limits.purgeStepRows
 
-    /// A step took so long: the next one does more or less, so that it takes as long as it should.
-    mutating func pause(after took: Duration) -> Duration {
+    /// The next step does more or less, so that it takes as long as it should.
+    /// - Parameters:
+    ///   - took: the step, on the writer's thread.
+    ///   - waiting: for it, until it was on the disk.
+    mutating func pause(after took: Duration, waiting: Duration) -> Duration {
         if took > Limits.purgeStep {
             rows = max(Limits.purgeStepRowsFloor, rows / 2)
         } else if took < Limits.purgeStep / 2 {
             rows = min(Limits.purgeStepRowsCeiling, rows * 2)
         }
-        return min(took * Limits.purgeRest, Limits.purgeRestCeiling)
+        return min(max(took * Limits.purgeRest, waiting * Limits.purgeRestOfWait), Limits.purgeRestCeiling)
     }
 }
 

@@ -32,11 +32,12 @@ extension SQLiteEngine {
         var unread: [UserID: Int] = [:]
         // What devices acknowledged in this batch counts.
         try writeChanges()
+        let began = monotonic.nanoseconds()
         for end in ends {
             if end.mayBeUnread { try countUnread(of: end.chat, upTo: end.seq, into: &unread) }
             rows += try expireMessages(of: end.chat, upTo: end.seq, limit: .max)
         }
-        return .purged(rows: rows, unread: unread)
+        return .purged(rows: rows, unread: unread, took: .nanoseconds(monotonic.nanoseconds() - began))
     }
 
     func setRetention(_ command: SetRetention) throws -> Outcome {
@@ -88,14 +89,16 @@ extension SQLiteEngine {
 
     /// Gives up to `pages` free pages of the file back to the file system, but for those that are kept for new messages. Changes no table.
     func releaseSpace(pages: Int) throws -> Outcome {
+        let began = monotonic.nanoseconds()
         let before = try database.integer("PRAGMA freelist_count") ?? 0
         let kept = (try database.integer("PRAGMA page_count") ?? 0) / Int64(Limits.freePagesKept)
-        guard before > kept else { return .removed(rows: 0, remaining: false, nil) }
+        guard before > kept else { return .released(pages: 0, remaining: false, took: .zero) }
         let release = try database.prepare("PRAGMA incremental_vacuum(\(min(Int64(pages), before - kept)))")
         // Each step moves a page.
         while try release.step() {}
         let after = try database.integer("PRAGMA freelist_count") ?? 0
-        return .removed(rows: Int(before - after), remaining: after > kept && after < before, nil)
+        return .released(
+            pages: Int(before - after), remaining: after > kept && after < before, took: .nanoseconds(monotonic.nanoseconds() - began))
     }
 
     /// Some times a day: not worth being prepared for ever.

@@ -31,8 +31,10 @@ package enum Outcome: Sendable {
     case receipts([MovedReceipt])
     /// `remaining`: there is more to remove. `publication`: what the members of a group hear of it.
     case removed(rows: Int, remaining: Bool, Publication?)
-    /// `unread`: messages that no device of a recipient had, by recipient.
-    case purged(rows: Int, unread: [UserID: Int])
+    /// `unread`: messages that no device of a recipient had, by recipient. `took`: the writer, without the commit.
+    case purged(rows: Int, unread: [UserID: Int], took: Duration)
+    /// `remaining`: there are more pages to give back. `took`: the writer, without the commit.
+    case released(pages: Int, remaining: Bool, took: Duration)
     case rejected(Rejection)
 }
 

@@ -30,11 +30,14 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     var changedReceipts: [(chat: ChatID, member: MemberState)] = []
     /// Those who are not removed.
     var userCount: Int
+    let monotonic: any MonotonicClock
     var contactPolicy: ContactPolicy
 
     /// Takes over a migrated database.
-    init(database: Database) throws(SQLiteError) {
+    /// - Parameter monotonic: tells how long steps of a purge take; changes nothing that is stored.
+    init(database: Database, monotonic: any MonotonicClock = SystemMonotonicClock()) throws(SQLiteError) {
         self.database = database
+        self.monotonic = monotonic
         statements = try Statements(database)
         keyStatements = try KeyStatements(database)
         erasureStatements = try ErasureStatements(database)

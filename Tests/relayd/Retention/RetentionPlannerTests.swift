@@ -65,13 +65,17 @@ import Testing
 
     @Test func stepsKeepToTheirTime() {
         var pace = PurgePace()
-        #expect(pace.pause(after: .milliseconds(1)) == .milliseconds(4))
+        #expect(pace.pause(after: .microseconds(500), waiting: .milliseconds(1)) == .microseconds(2500))
         #expect(pace.rows == Limits.purgeStepRows * 2)
-        for _ in 0..<20 { _ = pace.pause(after: .microseconds(10)) }
+        for _ in 0..<20 { _ = pace.pause(after: .microseconds(10), waiting: .milliseconds(1)) }
         #expect(pace.rows == Limits.purgeStepRowsCeiling)
-        #expect(pace.pause(after: .seconds(1)) == Limits.purgeRestCeiling)
-        for _ in 0..<20 { _ = pace.pause(after: .seconds(1)) }
+        #expect(pace.pause(after: .seconds(1), waiting: .seconds(1)) == Limits.purgeRestCeiling)
+        for _ in 0..<20 { _ = pace.pause(after: .seconds(1), waiting: .seconds(1)) }
         #expect(pace.rows == Limits.purgeStepRowsFloor)
+        // A busy writer and a slow disk make the purge rest, not do less: small steps would cost them more.
+        var busy = PurgePace()
+        #expect(busy.pause(after: Limits.purgeStep, waiting: .milliseconds(30)) == .milliseconds(60))
+        #expect(busy.rows == Limits.purgeStepRows)
     }
 
     @Test func theProofIsRead() throws {

@@ -304,7 +304,7 @@ import Testing
         let (a, b) = (club.users[0], club.users[1])
         for _ in 1...9 { _ = try await club.send(a, to: [a, b]) }
         for (seq, rows) in [(UInt64(4), 4), (6, 2), (6, 0)] {
-            guard case .purged(rows, _) = try await club.world.perform(.purge([PurgeEnd(chat: club.group, seq: seq, mayBeUnread: true)]))
+            guard case .purged(rows, _, _) = try await club.world.perform(.purge([PurgeEnd(chat: club.group, seq: seq, mayBeUnread: true)]))
             else { throw World.Failure() }
         }
         let seen = try await club.mailbox(b).envelopes

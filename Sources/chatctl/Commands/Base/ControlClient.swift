@@ -60,7 +60,8 @@ final class ControlClient: Sendable {
         let reply: HTTPReply
         do {
             reply = try await http.request(
-                .POST, "/v1/" + Operation.name.path, headers: [("Content-Type", "application/json"), ("Host", "relayd")], body: body)
+                .POST, "/v1/" + Operation.name.path, headers: [("Content-Type", "application/json"), ("Host", "relayd")], body: body,
+                timeout: Operation.patience)
         } catch {
             throw explain(error)
         }

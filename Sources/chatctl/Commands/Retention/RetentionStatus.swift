@@ -23,7 +23,7 @@ extension Page {
             ("store", Cell("\(Figures.bytes(status.fileBytes)), of it \(Figures.bytes(status.freeBytes)) free")),
             (
                 "free space",
-                status.givesBack ? Cell("is given back after a purge") : Cell("is kept for new messages: an older relayd made the file", .bad)
+                status.givesBack ? Cell("a purge gives most of it back") : Cell("is kept for new messages: an older relayd made the file", .bad)
             ),
         ])
     }

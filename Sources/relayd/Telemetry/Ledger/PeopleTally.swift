@@ -93,7 +93,7 @@ package final class PeopleTally: CommitObserver {
                     // What an operator does in a user's name is not the user's doing.
                     guard contact.isNewBlock, commands[index].actor == nil, case .contact(let command) = commands[index].command else { continue }
                     state.note(command.user, on: PeopleTally.day(commands[index])) { PeopleTally.add(1, to: &$0.blocks) }
-                case .purged(_, let unread):
+                case .purged(_, let unread, _):
                     let day = PeopleTally.day(commands[index])
                     for (user, count) in unread { state.note(user, on: day) { PeopleTally.add(count, to: &$0.unread) } }
                 case .contactsEnded, .done:

@@ -172,7 +172,7 @@ import Testing
         let page = try await world.store.readers.read { try $0.mailbox(of: bob, after: 0, limit: 100, bytes: 1 << 20).envelopes.map(\.mailboxSeq) }
         // Bob has two of five, one of those that go was never his to get.
         try await world.perform(.acknowledge([Acknowledge(user: bob, device: devices[1], mailboxSeq: page[1], delivered: [])]))
-        guard case .purged(4, let unread) = try await world.perform(.purge([PurgeEnd(chat: chat, seq: 4, mayBeUnread: true)])) else {
+        guard case .purged(4, let unread, _) = try await world.perform(.purge([PurgeEnd(chat: chat, seq: 4, mayBeUnread: true)])) else {
             throw LedgerWorld.Failure()
         }
         #expect(unread == [bob: 2])
