@@ -16,6 +16,7 @@ needs=(
     "libqrencode-dev|invites as QR codes"
     "pkg-config|tells the compiler where these libraries are"
     "curl|the control socket's examples, in the tests"
+    "mandoc|checks the man pages, in the tests"
 )
 if [ "$purpose" = demo ]; then needs+=("gdb|its gcore dumps the running relay's memory, to search it for plaintext"); fi
 

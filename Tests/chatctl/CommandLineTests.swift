@@ -103,25 +103,4 @@ import Testing
             #expect(result.standardError.isEmpty)
         }
     }
-
-    @Test("The man page knows every command, option and operation")
-    func theManPageIsComplete() throws {
-        let page = try String(contentsOfFile: Programs.repository + "/man/chatctl.1", encoding: .utf8)
-        for (verb, command) in Self.verbs(of: ChatctlCommand.self, path: []) {
-            #expect(page.contains(".It Nm Cm \(verb)"), "chatctl \(verb)")
-            let help = ChatctlCommand.helpMessage(for: command, columns: 200)
-            for option in help.matches(of: /--([a-z-]+)/).map({ String($0.output.1) }) {
-                #expect(page.contains("Fl -\(option)"), "\(verb) --\(option)")
-            }
-        }
-        for name in ControlOperationName.allCases { #expect(page.contains("/v1/\(name.path)"), "/v1/\(name.path)") }
-    }
-
-    /// All commands that do something, with the words that call them.
-    private static func verbs(of command: any ParsableCommand.Type, path: [String]) -> [(String, any ParsableCommand.Type)] {
-        let configuration = command.configuration
-        let children = configuration.subcommands + configuration.groupedSubcommands.flatMap(\.subcommands)
-        guard !children.isEmpty else { return [(path.joined(separator: " "), command)] }
-        return children.flatMap { verbs(of: $0, path: path + [$0.configuration.commandName ?? ""]) }
-    }
 }

@@ -435,6 +435,10 @@ package enum Limits {
     package static let controlPatience = Duration.seconds(30)
     /// For one that looks at every message: some minutes for ten million.
     package static let longControlPatience = Duration.seconds(15 * 60)
+    /// Somebody waits at a half-typed line.
+    package static let completionPatience = Duration.seconds(1)
+    /// More than that nobody reads.
+    package static let completions = 100
 
     /// Rows of contacts that one page of everybody's blocks looks at, some milliseconds of a reader: most users block nobody.
     package static let blockScanRows = 10_000

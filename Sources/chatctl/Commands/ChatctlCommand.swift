@@ -42,7 +42,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
     /// Parses and runs a command line without the program's name, and reports what fails. Gives the exit status.
     package static func execute(_ arguments: [String]) async -> Int32 {
         do {
-            var command = try parseAsRoot(arguments)
+            var command = try await asyncParseAsRoot(arguments)
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {

@@ -5,7 +5,7 @@ import RelayControl
 struct AlertAckCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ack", abstract: "Say that you know of alerts; those that are over leave the list.",
-        discussion: "One that goes on stays in the list until it is over.")
+        discussion: "One that goes on stays in the list until it is over.", examples: [#"alert ack 12 --reason "disk ordered""#, "alert ack --all"])
 
     @Argument(help: "The alerts' numbers, as `chatctl alert list` shows them.")
     var alerts: [Int] = []

@@ -5,7 +5,7 @@ import RelayModel
 /// `chatctl alert kinds`
 struct AlertKindsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "kinds", abstract: "Show what there can be alerts about, from when on, and where they go.")
+        commandName: "kinds", abstract: "Show what there can be alerts about, from when on, and where they go.", examples: ["alert kinds"])
 
     @OptionGroup var global: GlobalOptions
 

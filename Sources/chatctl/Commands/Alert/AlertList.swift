@@ -5,7 +5,7 @@ import RelayControl
 struct AlertListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List the alerts that go on, and those that nobody has acknowledged; the newest first.",
-        discussion: "Whom one is about is not in the list: `chatctl alert show` says that.")
+        discussion: "Whom one is about is not in the list: `chatctl alert show` says that.", examples: ["alert list", "alert list --all"])
 
     @Flag(name: .shortAndLong, help: "List all of the last 90 days.")
     var all = false

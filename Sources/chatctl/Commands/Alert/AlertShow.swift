@@ -3,7 +3,8 @@ import RelayControl
 
 /// `chatctl alert show`
 struct AlertShowCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show an alert: whom it is about, and what to do.")
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show an alert: whom it is about, and what to do.", examples: ["alert show 12"])
 
     @Argument(help: "The alert's number, as `chatctl alert list` shows it.")
     var alert: Int

@@ -5,7 +5,7 @@ import RelayControl
 struct AlertTestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "test", abstract: "Hand a test over to the command or the server that gets alerts.",
-        discussion: "relayd.toml(5) names it, in the section alerts. Ends with 1 when it did not work.")
+        discussion: "relayd.toml(5) names it, in the section alerts. Ends with 1 when it did not work.", examples: ["alert test"])
 
     @OptionGroup var global: GlobalOptions
 

@@ -3,7 +3,8 @@ import RelayControl
 
 /// `chatctl audit list`
 struct AuditListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List operators' changes, the newest first.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List operators' changes, the newest first.", examples: ["audit list --limit 20"])
 
     @Option(help: ArgumentHelp("List at most so many, 1 to 500.", valueName: "count"))
     var limit: Int?

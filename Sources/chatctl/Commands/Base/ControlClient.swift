@@ -11,10 +11,14 @@ final class ControlClient: Sendable {
     private let socket: String
     private let http: HTTPClient
     private let greeted = Mutex(false)
+    private let patience: Duration?
 
-    /// - Parameter socket: path of the Unix socket. Nothing is opened before the first call.
-    init(socket: String) {
+    /// - Parameters:
+    ///   - socket: path of the Unix socket. Nothing is opened before the first call.
+    ///   - patience: for each reply; nil: what the operation says.
+    init(socket: String, patience: Duration? = nil) {
         self.socket = socket
+        self.patience = patience
         http = HTTPClient(endpoint: .unix(path: socket), group: MultiThreadedEventLoopGroup.singleton)
     }
 
@@ -61,7 +65,7 @@ final class ControlClient: Sendable {
         do {
             reply = try await http.request(
                 .POST, "/v1/" + Operation.name.path, headers: [("Content-Type", "application/json"), ("Host", "relayd")], body: body,
-                timeout: Operation.patience)
+                timeout: patience ?? Operation.patience)
         } catch {
             throw explain(error)
         }

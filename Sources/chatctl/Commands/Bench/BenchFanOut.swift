@@ -8,7 +8,8 @@ struct BenchFanOut: AsyncParsableCommand {
         discussion: """
             All members have as many devices, and all of these are connected. Without --rate each sender has --window messages under way; a message is under way until its last copy has \
             arrived. CPU time is given for each delivered copy.
-            """)
+            """,
+        examples: ["bench fanout --members 100"])
 
     @Option(help: ArgumentHelp("Members of the group, the senders included.", valueName: "count"))
     var members = 100

@@ -7,7 +7,8 @@ struct BenchIdle: AsyncParsableCommand {
         discussion: """
             Connects \(IdleLoad.warmUp) devices first, so that what lies free in the relay's heap is used up, and measures how its resident memory grows \
             from there. A relay that was just started and serves nobody else gives the cleanest figure.
-            """)
+            """,
+        examples: ["bench idle --connections 1000"])
 
     @Option(
         parsing: .singleValue,

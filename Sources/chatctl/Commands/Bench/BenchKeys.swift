@@ -8,7 +8,8 @@ struct BenchKeys: AsyncParsableCommand {
         discussion: """
             One user has contacts with as many devices each, and all of these are connected. Its device replaces its agreement key again and again, each \
             time when everybody has heard of the one before. CPU time is given for each device that is told.
-            """)
+            """,
+        examples: ["bench keys --contacts 50"])
 
     @Option(help: ArgumentHelp("Contacts of the user whose key changes.", valueName: "count"))
     var contacts = 100

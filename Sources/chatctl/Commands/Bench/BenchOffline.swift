@@ -8,7 +8,8 @@ struct BenchOffline: AsyncParsableCommand {
         discussion: """
             Both halves are measured on their own. At the end one device that missed --backlog messages takes them while other pairs are live; \
             0 leaves that out.
-            """)
+            """,
+        examples: ["bench offline --backlog 0"])
 
     @Option(help: ArgumentHelp("Pairs of devices; one of each pair sends.", valueName: "count"))
     var pairs = 100

@@ -4,7 +4,8 @@ import ArgumentParser
 struct BenchPairs: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "pairs", abstract: "One of two sends to the other; the load when none is named.",
-        discussion: "Without --rate the relay is saturated: each sender has \(PairsLoad.window) messages under way.")
+        discussion: "Without --rate the relay is saturated: each sender has \(PairsLoad.window) messages under way.",
+        examples: ["bench pairs --pairs 100 --seconds 30"])
 
     @Option(help: ArgumentHelp("Pairs of devices; one of each pair sends.", valueName: "count"))
     var pairs = 8

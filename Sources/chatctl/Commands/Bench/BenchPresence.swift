@@ -8,7 +8,8 @@ struct BenchPresence: AsyncParsableCommand {
         discussion: """
             Connects a device of each user and measures three times for as long: while they do nothing, while all take part in presence with their heartbeats, \
             and while, besides, one user more, who has up to \(Limits.contacts) of them as contacts, comes and goes a hundred times a minute.
-            """)
+            """,
+        examples: ["bench presence --users 1000 --seconds 20"])
 
     @Option(help: ArgumentHelp("Users, with a device each.", valueName: "count"))
     var users = 200

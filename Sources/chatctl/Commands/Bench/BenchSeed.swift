@@ -6,7 +6,8 @@ struct BenchSeed: AsyncParsableCommand {
         commandName: "seed", abstract: "Many connections of which each sends now and then.",
         discussion: """
             The connections are pairs that send to each other, each once in --every seconds, evenly spread: 19,000 of them send 317 messages in a second.
-            """)
+            """,
+        examples: ["bench seed --connections 2000 --seconds 60"])
 
     @Option(help: ArgumentHelp("Connections; an even number.", valueName: "count"))
     var connections = 19_000

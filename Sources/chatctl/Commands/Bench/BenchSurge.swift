@@ -7,7 +7,8 @@ struct BenchSurge: AsyncParsableCommand {
         discussion: """
             Measures first what the relay takes at saturation, and the latency at a quarter of that. Then ten times as much is due, for --seconds; \
             clients that are sent away come back and repeat what was not answered. Afterwards the load is a quarter again until the latency is normal.
-            """)
+            """,
+        examples: ["bench surge --seconds 5"])
 
     @Option(help: ArgumentHelp("Pairs of devices; one of each pair sends.", valueName: "count"))
     var pairs = 400

@@ -8,12 +8,13 @@ struct BlockAddCommand: AsyncParsableCommand {
         discussion: """
             Nothing passes between the two any more, and where the relay's configuration says so the user leaves the groups that both are in; \
             lifting the block does not bring them back into those.
-            """)
+            """,
+        examples: [#"block add alice mallory --reason "her letter of 3 May" --dry-run"#])
 
-    @Argument(help: "The name of the user who is to be left in peace.")
+    @Argument(help: "The name of the user who is to be left in peace.", completion: .users)
     var user: String
 
-    @Argument(help: "The name of the user who is blocked.")
+    @Argument(help: "The name of the user who is blocked.", completion: .users)
     var peer: String
 
     @OptionGroup var confirmation: Confirmation

@@ -5,7 +5,7 @@ import RelayControl
 struct BlockAuditCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "audit", abstract: "List what operators did about blocks and contacts, the newest first.",
-        discussion: "What users decide themselves is not in the audit log.")
+        discussion: "What users decide themselves is not in the audit log.", examples: ["block audit --limit 20"])
 
     @Option(help: ArgumentHelp("List at most so many, 1 to 500.", valueName: "count"))
     var limit: Int?

@@ -4,9 +4,10 @@ import RelayModel
 
 /// `chatctl block list`
 struct BlockListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List who blocks whom, in the order in which they were added.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List who blocks whom, in the order in which they were added.", examples: ["block list --user alice"])
 
-    @Option(help: ArgumentHelp("Only whom this user blocks.", valueName: "user"))
+    @Option(help: ArgumentHelp("Only whom this user blocks.", valueName: "user"), completion: .users)
     var user: String?
 
     @Option(help: ArgumentHelp("Continue there, as the end of the page before says.", valueName: "place"))

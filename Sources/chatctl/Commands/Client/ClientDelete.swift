@@ -9,7 +9,8 @@ struct ClientDeleteCommand: AsyncParsableCommand {
         discussion: """
             By their numbers, as `history` prints them in SEQ. Without --for-everyone they go from this user's devices only. For everyone one deletes one's own \
             messages, or as an admin of a group anybody's. A client that has a message already cannot be forced to forget it; this one and its like do.
-            """)
+            """,
+        examples: ["client delete 3 --chat bob --for-everyone --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The messages' numbers in the chat.", valueName: "seq"))
     var seqs: [UInt64]

@@ -8,7 +8,8 @@ import RelayModel
 struct ClientEnrolCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "enrol", abstract: "Make a device out of an invite.",
-        discussion: "Generates the device's keys in the state directory; only the public ones are uploaded.")
+        discussion: "Generates the device's keys in the state directory; only the public ones are uploaded.",
+        examples: ["client enrol LINK --device phone --state ~/phone"])
 
     @Argument(help: "The invite link, as `chatctl invite create` prints it.")
     var link: String

@@ -9,7 +9,8 @@ struct ClientHistoryCommand: AsyncParsableCommand {
         commandName: "history", abstract: "Print the messages that this device has.",
         discussion: """
             In the order of each chat, with the changes of groups, deletions, and what is missing. --raw prints only the texts, byte for byte, one a line.
-            """)
+            """,
+        examples: ["client history --chat bob --state ~/phone"])
 
     @Option(
         name: [.customLong("chat"), .customLong("chat-with")],

@@ -13,7 +13,8 @@ struct ClientListenCommand: AsyncParsableCommand {
             the relay is told that it has arrived. Also sends what waits in the outbox. While it runs, contacts see that the user is online, unless that is hidden \
             (`client presence hide`). --json prints one message a line. Changes of groups and contacts, and \
             deletions, are told on the standard error.
-            """)
+            """,
+        examples: ["client listen --state ~/phone", "client listen --until-caught-up --state ~/phone"])
 
     @Option(help: ArgumentHelp("End after so many messages.", valueName: "number"))
     var count: Int?

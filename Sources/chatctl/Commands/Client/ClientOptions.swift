@@ -4,7 +4,7 @@ import RelayControl
 
 /// What every client command takes.
 struct ClientOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The device's state directory.", valueName: "directory"))
+    @Option(help: ArgumentHelp("The device's state directory.", valueName: "directory"), completion: .directory)
     var state: String
 
     @OptionGroup var rendering: OutputOptions

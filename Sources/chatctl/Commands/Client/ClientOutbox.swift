@@ -5,7 +5,8 @@ import RelayModel
 /// `chatctl client outbox`
 struct ClientOutboxCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "outbox", abstract: "List the messages that the relay does not have: waiting ones and dead letters.")
+        commandName: "outbox", abstract: "List the messages that the relay does not have: waiting ones and dead letters.",
+        examples: ["client outbox --state ~/phone", "client outbox --retry-dead --state ~/phone"])
 
     @Flag(name: .customLong("retry-dead"), help: "Put the dead letters back into the outbox; the next `send` or `listen` tries them again.")
     var retryDead = false

@@ -12,7 +12,8 @@ struct ClientSendCommand: AsyncParsableCommand {
         discussion: """
             Without a text the messages come from --file or from the standard input, one a line. They are in the outbox on disk before anything is sent: \
             when this is interrupted, the next `send` or `listen` goes on with them.
-            """)
+            """,
+        examples: [#"client send "hello" --to bob --state ~/phone"#, #"client send "hello all" --group team --state ~/phone"#])
 
     enum Stage: String, ExpressibleByArgument, CaseIterable { case sent, delivered, read }
 

@@ -9,7 +9,8 @@ struct ClientStatusCommand: AsyncParsableCommand {
         discussion: """
             From the state directory alone, unless --message names one of this device's messages by its number in --chat: then the relay is asked how many \
             have got it and have read it. It knows for as long as it keeps the message.
-            """)
+            """,
+        examples: ["client status --state ~/phone"])
 
     @Option(help: ArgumentHelp("Ask the relay about this message of --chat, by its number there.", valueName: "seq"))
     var message: UInt64?

@@ -6,9 +6,10 @@ import RelayModel
 struct ContactListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List a user's contacts, requests and blocks.",
-        discussion: "How it is, whatever the two are told of it. The labels that users give their contacts are their own business and are not shown.")
+        discussion: "How it is, whatever the two are told of it. The labels that users give their contacts are their own business and are not shown.",
+        examples: ["contact list --user alice --state incoming"])
 
-    @Option(help: ArgumentHelp("Whose.", valueName: "user"))
+    @Option(help: ArgumentHelp("Whose.", valueName: "user"), completion: .users)
     var user: String
 
     @Option(help: ArgumentHelp("Only those that stand like this to the user.", valueName: "state"))

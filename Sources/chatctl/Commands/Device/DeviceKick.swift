@@ -6,9 +6,10 @@ import RelayModel
 struct DeviceKickCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kick", abstract: "End a device's connection; its client comes back by itself.",
-        discussion: "Nothing is revoked and nothing is lost. `chatctl device revoke` ends the device, `chatctl user suspend` keeps the user away.")
+        discussion: "Nothing is revoked and nothing is lost. `chatctl device revoke` ends the device, `chatctl user suspend` keeps the user away.",
+        examples: ["device kick 382364223419711500"])
 
-    @Argument(help: "The device's number, as `chatctl device list` shows it.")
+    @Argument(help: "The device's number, as `chatctl device list` shows it.", completion: .devices)
     var device: DeviceID
 
     @Option(help: ArgumentHelp("Why, for the audit log.", valueName: "text"))

@@ -3,9 +3,10 @@ import RelayControl
 
 /// `chatctl device list`
 struct DeviceListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List devices: whose, online or not, how much waits for them.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List devices: whose, online or not, how much waits for them.", examples: ["device list --user alice"])
 
-    @Option(help: ArgumentHelp("Only this user's.", valueName: "user"))
+    @Option(help: ArgumentHelp("Only this user's.", valueName: "user"), completion: .users)
     var user: String?
 
     @OptionGroup var global: GlobalOptions

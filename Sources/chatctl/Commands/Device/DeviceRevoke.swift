@@ -6,9 +6,10 @@ import RelayModel
 struct DeviceRevokeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "revoke", abstract: "End a device: its tokens and connections die at once.",
-        discussion: "What it has already received stays on it. The user's other devices go on.")
+        discussion: "What it has already received stays on it. The user's other devices go on.",
+        examples: ["device revoke 382364223419711500 --yes --reason lost"])
 
-    @Argument(help: "The device's number, as `chatctl device list` shows it.")
+    @Argument(help: "The device's number, as `chatctl device list` shows it.", completion: .devices)
     var device: DeviceID
 
     @OptionGroup var confirmation: Confirmation

@@ -4,9 +4,9 @@ import RelayModel
 
 /// `chatctl device show`
 struct DeviceShowCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a device.")
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a device.", examples: ["device show 382364223419711500"])
 
-    @Argument(help: "The device's number, as `chatctl device list` shows it.")
+    @Argument(help: "The device's number, as `chatctl device list` shows it.", completion: .devices)
     var device: DeviceID
 
     @OptionGroup var global: GlobalOptions

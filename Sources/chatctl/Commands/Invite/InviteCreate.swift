@@ -5,9 +5,9 @@ import RelayControl
 struct InviteCreateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Issue a link with which a user enrols one more device.",
-        discussion: "The link is shown once and works once; the relay keeps only its hash.")
+        discussion: "The link is shown once and works once; the relay keeps only its hash.", examples: ["invite create alice --expires 7d"])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @OptionGroup var invite: InviteOptions

@@ -3,9 +3,10 @@ import RelayControl
 
 /// `chatctl invite list`
 struct InviteListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List invites and what became of them.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List invites and what became of them.", examples: ["invite list --user alice"])
 
-    @Option(help: ArgumentHelp("Only this user's.", valueName: "user"))
+    @Option(help: ArgumentHelp("Only this user's.", valueName: "user"), completion: .users)
     var user: String?
 
     @OptionGroup var global: GlobalOptions

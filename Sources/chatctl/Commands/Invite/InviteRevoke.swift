@@ -4,7 +4,8 @@ import RelayModel
 
 /// `chatctl invite revoke`
 struct InviteRevokeCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "revoke", abstract: "Make an invite's link useless.")
+    static let configuration = CommandConfiguration(
+        commandName: "revoke", abstract: "Make an invite's link useless.", examples: ["invite revoke 4711"])
 
     @Argument(help: "The invite's number, as `chatctl invite list` shows it.")
     var invite: InviteID

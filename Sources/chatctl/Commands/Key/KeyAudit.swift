@@ -9,7 +9,8 @@ struct KeyAuditCommand: AsyncParsableCommand {
         discussion: """
             relayd checks a signature when a device is enrolled: one that is wrong later shows that the store was changed behind its back. \
             Exit status 1 when there is one.
-            """)
+            """,
+        examples: ["key audit"])
 
     /// What was found.
     struct Report: Codable, Sendable {

@@ -6,9 +6,10 @@ import RelayModel
 struct KeyExpireCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "expire", abstract: "End the grace of agreement keys that a device has replaced.",
-        discussion: "What is sealed for such a key is refused from now on; clients seal it anew by themselves.")
+        discussion: "What is sealed for such a key is refused from now on; clients seal it anew by themselves.",
+        examples: [#"key expire 382364223419711500 --reason "backup stolen""#])
 
-    @Argument(help: "The device's number, as `chatctl key list` shows it.")
+    @Argument(help: "The device's number, as `chatctl key list` shows it.", completion: .devices)
     var device: DeviceID
 
     @Flag(help: "Of replaced prekeys, too.")

@@ -6,9 +6,10 @@ import RelayModel
 struct KeyListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List devices' keys in the order in which they were enrolled, revoked ones included.",
-        discussion: "Fingerprints are what people compare. Each signature is checked when it is shown.")
+        discussion: "Fingerprints are what people compare. Each signature is checked when it is shown.",
+        examples: ["key list --user alice", "key list --low"])
 
-    @Option(help: ArgumentHelp("Only this user's.", valueName: "user"))
+    @Option(help: ArgumentHelp("Only this user's.", valueName: "user"), completion: .users)
     var user: String?
 
     @Option(help: ArgumentHelp("Continue behind this device.", valueName: "device"))

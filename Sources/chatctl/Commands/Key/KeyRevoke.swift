@@ -9,9 +9,10 @@ struct KeyRevokeCommand: AsyncParsableCommand {
         discussion: """
             The device is told and uploads others. Its agreement key cannot be taken away, because nobody could write to the device then: \
             `chatctl device revoke` ends the device.
-            """)
+            """,
+        examples: ["key revoke 382364223419711500 --kind one-time --dry-run"])
 
-    @Argument(help: "The device's number, as `chatctl key list` shows it.")
+    @Argument(help: "The device's number, as `chatctl key list` shows it.", completion: .devices)
     var device: DeviceID
 
     @Option(help: ArgumentHelp("signed, last-resort, one-time or all.", valueName: "kind"))

@@ -4,9 +4,10 @@ import RelayModel
 
 /// `chatctl key show`
 struct KeyShowCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a device's keys, also those of a revoked one.")
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Show a device's keys, also those of a revoked one.", examples: ["key show 382364223419711500"])
 
-    @Argument(help: "The device's number, as `chatctl key list` shows it.")
+    @Argument(help: "The device's number, as `chatctl key list` shows it.", completion: .devices)
     var device: DeviceID
 
     @OptionGroup var global: GlobalOptions

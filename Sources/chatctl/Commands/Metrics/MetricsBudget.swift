@@ -9,7 +9,8 @@ struct MetricsBudgetCommand: AsyncParsableCommand {
         discussion: """
             Each release spends its ε; what was spent never becomes less. Δ is by how much one user can change the figure. Both are those of the next \
             period, from the section [people] of relayd's configuration.
-            """)
+            """,
+        examples: ["metrics budget"])
 
     @OptionGroup var global: GlobalOptions
 

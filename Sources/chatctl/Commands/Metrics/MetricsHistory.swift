@@ -6,7 +6,8 @@ import RelayModel
 struct MetricsHistoryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "history", abstract: "Draw what a few figures were in each minute of the last day.",
-        discussion: "relayd keeps them in memory, from its start on. Without names all series are drawn.")
+        discussion: "relayd keeps them in memory, from its start on. Without names all series are drawn.",
+        examples: ["metrics history sends commit-p99"])
 
     @Argument(help: "Series, such as sends or commit-p99.")
     var name: [String] = []

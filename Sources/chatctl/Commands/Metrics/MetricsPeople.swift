@@ -9,7 +9,8 @@ struct MetricsPeopleCommand: AsyncParsableCommand {
         discussion: """
             Each figure is drawn once, when its UTC day or week is over; every later look shows the same one. In 19 of 20 cases the count is at most as \
             far from it as the column ± says. What is low is suppressed, and with few users nothing is published: relayd-privacy(7).
-            """)
+            """,
+        examples: ["metrics people --periods 7"])
 
     @Option(help: ArgumentHelp("How many periods of each figure to show, 1 to \(Limits.peoplePeriods).", valueName: "number"))
     var periods = 30

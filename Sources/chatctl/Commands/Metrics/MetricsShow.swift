@@ -9,7 +9,8 @@ struct MetricsShowCommand: AsyncParsableCommand {
         discussion: """
             relayd takes them every \(Limits.metricInterval.components.seconds) seconds; nothing changes in between. Counts are since its start. p50, p99 and \
             p99.9: half of all, 99 %, and all but one in a thousand took at most so long.
-            """)
+            """,
+        examples: ["metrics show", "metrics show --prometheus"])
 
     @Flag(help: "Print the text that Prometheus reads.")
     var prometheus = false

@@ -8,7 +8,8 @@ struct PresenceSummaryCommand: AsyncParsableCommand {
         discussion: """
             Counts the devices that take part in presence, and their users, those included who hide it from others. Each figure is given as a class, from one power \
             of two up to the next, so that nobody can tell from two of them who came or went.
-            """)
+            """,
+        examples: ["presence summary"])
 
     @OptionGroup var global: GlobalOptions
 

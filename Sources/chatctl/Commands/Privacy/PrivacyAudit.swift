@@ -12,7 +12,8 @@ struct PrivacyAuditCommand: AsyncParsableCommand {
             Searches the log and the metrics for names, numbers and addresses of the relay's users, the store for columns that it should not have, and \
             looks at core files, modes and owners. With canaries it also searches for those, in core files too. Needs to be root or relayd's user. \
             Exit status 0 when nothing was found, 1 when something was.
-            """)
+            """,
+        examples: ["privacy audit", #"privacy audit --canary "the text of a message""#])
 
     @Option(help: ArgumentHelp("A text that must not be found. May be repeated.", valueName: "text"))
     var canary: [String] = []

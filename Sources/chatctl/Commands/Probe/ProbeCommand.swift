@@ -8,7 +8,8 @@ struct ProbeCommand: AsyncParsableCommand {
         discussion: """
             Adds two throw-away users, enrols a device for each in a temporary directory, exchanges an end-to-end-encrypted message both ways, and removes \
             the users again, also after a failure. Exit status 1 when a step fails.
-            """)
+            """,
+        examples: ["probe", "probe --timeout 10s --json"])
 
     @Option(help: ArgumentHelp("How long a step may take.", valueName: "span"))
     var timeout = Lifetime(seconds: 30)

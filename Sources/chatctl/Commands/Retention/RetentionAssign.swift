@@ -3,9 +3,10 @@ import RelayControl
 
 /// `chatctl retention assign`
 struct RetentionAssignCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "assign", abstract: "Put a user into a class, or out of it.")
+    static let configuration = CommandConfiguration(
+        commandName: "assign", abstract: "Put a user into a class, or out of it.", examples: ["retention assign alice --class board"])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @Option(name: .customLong("class"), help: ArgumentHelp("The class. Without it the user is in none afterwards.", valueName: "name"))

@@ -3,7 +3,8 @@ import RelayControl
 
 /// `chatctl retention plan`
 struct RetentionPlanCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "plan", abstract: "Show what a purge would take now, rule by rule. Nothing goes.")
+    static let configuration = CommandConfiguration(
+        commandName: "plan", abstract: "Show what a purge would take now, rule by rule. Nothing goes.", examples: ["retention plan"])
 
     @OptionGroup var global: GlobalOptions
 

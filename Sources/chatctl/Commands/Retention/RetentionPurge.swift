@@ -8,7 +8,8 @@ struct RetentionPurgeCommand: AsyncParsableCommand {
         discussion: """
             relayd does so by itself every few hours; see purge_hours in relayd.toml. It works in small steps beside the traffic and goes on when \
             this command is interrupted: `chatctl retention stop` ends it.
-            """)
+            """,
+        examples: ["retention purge", "retention purge --cron"])
 
     @Flag(help: "For cron: say nothing unless something is wrong. A purge that is under way already is not.")
     var cron = false

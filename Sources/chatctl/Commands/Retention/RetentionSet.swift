@@ -47,7 +47,8 @@ struct RetentionSetCommand: AsyncParsableCommand {
         discussion: """
             What is not named stays as it is. Nothing goes before the next purge; `chatctl retention plan` shows what that would take. \
             A new class begins with what holds for all others.
-            """)
+            """,
+        examples: ["retention set --delivered 7d --undelivered 30d", "retention set --class board --undelivered 365d"])
 
     @Option(name: .customLong("class"), help: ArgumentHelp("The class of users. Without it: all that are in none.", valueName: "name"))
     var className: String?

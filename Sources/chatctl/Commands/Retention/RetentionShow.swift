@@ -5,7 +5,7 @@ import RelayControl
 struct RetentionShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "show", abstract: "Show for how long messages stay, for each class of users.",
-        discussion: "In a chat whose members have different policies the longest holds.")
+        discussion: "In a chat whose members have different policies the longest holds.", examples: ["retention show"])
 
     @OptionGroup var global: GlobalOptions
 

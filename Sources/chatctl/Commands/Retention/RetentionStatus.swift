@@ -4,7 +4,7 @@ import RelayControl
 /// `chatctl retention status`
 struct RetentionStatusCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "status", abstract: "Show how far a purge is, when the last one was, and how full the store is.")
+        commandName: "status", abstract: "Show how far a purge is, when the last one was, and how full the store is.", examples: ["retention status"])
 
     @OptionGroup var global: GlobalOptions
 

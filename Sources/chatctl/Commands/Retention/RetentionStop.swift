@@ -3,7 +3,8 @@ import RelayControl
 
 /// `chatctl retention stop`
 struct RetentionStopCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "stop", abstract: "End the purge that is under way after its current step.")
+    static let configuration = CommandConfiguration(
+        commandName: "stop", abstract: "End the purge that is under way after its current step.", examples: ["retention stop"])
 
     @OptionGroup var global: GlobalOptions
 

@@ -8,7 +8,8 @@ struct RetentionVerifyCommand: AsyncParsableCommand {
         discussion: """
             Fails when an entry was changed or is missing, and when a message is still there that the policies of the last purge did not keep. \
             An end that was cut off shows only beside a hash that was written down before: --expect.
-            """)
+            """,
+        examples: ["retention verify"])
 
     @Option(help: ArgumentHelp("Fail unless the proof ends with this hash.", valueName: "hash"))
     var expect: String?

@@ -3,7 +3,8 @@ import RelayControl
 
 /// `chatctl status`
 struct StatusCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "status", abstract: "Show how the relay is, on one screen.")
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show how the relay is, on one screen.", examples: ["status", "status --json"])
 
     @OptionGroup var global: GlobalOptions
 

@@ -5,7 +5,8 @@ import RelayControl
 struct UserAddCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Add a user and print their first invite.",
-        discussion: "The link is shown once and works once; the relay keeps only its hash. `chatctl invite create` makes another one.")
+        discussion: "The link is shown once and works once; the relay keeps only its hash. `chatctl invite create` makes another one.",
+        examples: [#"user add alice --display-name "Alice A.""#, "user add alertbot --no-limits --expires 1h --json"])
 
     @Argument(help: "The user's name: letters, digits, “.”, “_” and “-”.")
     var user: String

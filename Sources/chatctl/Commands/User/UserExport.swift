@@ -10,7 +10,8 @@ struct UserExportCommand: AsyncParsableCommand {
         discussion: """
             Never bodies of messages: the relay cannot read them. The archive tells with whom the user has to do: keep it as carefully as the \
             store. The export is written to the audit log.
-            """)
+            """,
+        examples: [#"user export alice --output alice.json --reason "letter of 3 May""#])
 
     /// What was written, when it went into a file.
     struct Report: Codable, Sendable {
@@ -20,7 +21,7 @@ struct UserExportCommand: AsyncParsableCommand {
         var entries: [String: Int]
     }
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @Option(help: ArgumentHelp("A new file, which only you may read. Without it: the standard output.", valueName: "file"))

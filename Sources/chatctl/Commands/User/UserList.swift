@@ -3,7 +3,8 @@ import RelayControl
 
 /// `chatctl user list`
 struct UserListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List users in the order of their names.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List users in the order of their names.", examples: ["user list", "user list --after alice --limit 50"])
 
     @Option(help: ArgumentHelp("Continue behind this name.", valueName: "user"))
     var after: String?

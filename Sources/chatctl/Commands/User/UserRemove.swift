@@ -5,9 +5,10 @@ import RelayControl
 struct UserRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove", abstract: "Remove a user with their devices, invites and mailbox.",
-        discussion: "Messages that other people have already got stay with them. The name becomes free again.")
+        discussion: "Messages that other people have already got stay with them. The name becomes free again.",
+        examples: ["user remove alice --dry-run", #"user remove alice --yes --reason "left the company""#])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @OptionGroup var confirmation: Confirmation

@@ -5,9 +5,9 @@ import RelayControl
 struct UserResumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resume", abstract: "End a user's suspension.",
-        discussion: "What was sent to the user meanwhile arrives when their devices connect again.")
+        discussion: "What was sent to the user meanwhile arrives when their devices connect again.", examples: ["user resume alice"])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @Option(help: ArgumentHelp("Why, for the audit log.", valueName: "text"))

@@ -3,9 +3,9 @@ import RelayControl
 
 /// `chatctl user show`
 struct UserShowCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a user and their devices.")
+    static let configuration = CommandConfiguration(commandName: "show", abstract: "Show a user and their devices.", examples: ["user show alice"])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @OptionGroup var global: GlobalOptions

@@ -5,10 +5,11 @@ import RelayControl
 struct UserSuspendCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "suspend", abstract: "Keep a user from sending and connecting, until they are resumed.",
-        discussion: "Connections of the user's devices are closed at once. What is sent to the user is kept, and arrives after `chatctl user resume`."
-    )
+        discussion:
+            "Connections of the user's devices are closed at once. What is sent to the user is kept, and arrives after `chatctl user resume`.",
+        examples: [#"user suspend alice --reason "phone stolen""#])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @Option(help: ArgumentHelp("Why, for the audit log and for `chatctl user show`.", valueName: "text"))

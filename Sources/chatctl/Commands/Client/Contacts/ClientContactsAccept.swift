@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client contacts accept`
 struct ClientContactsAcceptCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "accept", abstract: "Accept somebody's request: messages pass from then on.")
+        commandName: "accept", abstract: "Accept somebody's request: messages pass from then on.",
+        examples: ["client contacts accept alice --category friends --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

@@ -8,7 +8,8 @@ struct ClientContactsBlockCommand: AsyncParsableCommand {
         discussion: """
             Nothing they write reaches you and you write nothing to them, on this device at once and everywhere once the relay has it. Where that is the \
             relay's policy you leave the groups that both of you are in; otherwise what they write there is kept from you.
-            """)
+            """,
+        examples: ["client contacts block mallory --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

@@ -5,7 +5,7 @@ import RelayClient
 struct ClientContactsDeleteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "delete", abstract: "Be nobody's contact to somebody any more, or take a request back.",
-        discussion: "A block stays: `unblock` lifts it.")
+        discussion: "A block stays: `unblock` lifts it.", examples: ["client contacts delete bob --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

@@ -5,7 +5,8 @@ import RelayClient
 struct ClientContactsIgnoreCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ignore", abstract: "Leave somebody's request without an answer.",
-        discussion: "They are not told, and cannot ask again. It can still be accepted.")
+        discussion: "They are not told, and cannot ask again. It can still be accepted.", examples: ["client contacts ignore mallory --state ~/phone"]
+    )
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

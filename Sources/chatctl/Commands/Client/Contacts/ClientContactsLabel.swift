@@ -4,7 +4,7 @@ import RelayClient
 /// `chatctl client contacts label`
 struct ClientContactsLabelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "label", abstract: "Give a contact a label of your own.")
+        commandName: "label", abstract: "Give a contact a label of your own.", examples: ["client contacts label bob work --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

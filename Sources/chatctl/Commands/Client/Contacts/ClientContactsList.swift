@@ -6,7 +6,8 @@ import RelayModel
 struct ClientContactsListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list", abstract: "List the contacts, requests and blocks that this device knows.",
-        discussion: "With what was decided on this device and the relay does not have yet, and with conflicts.")
+        discussion: "With what was decided on this device and the relay does not have yet, and with conflicts.",
+        examples: ["client contacts list --only incoming --state ~/phone"])
 
     enum Filter: String, ExpressibleByArgument, CaseIterable {
         case requested, incoming, accepted, ignored, blocked, conflict

@@ -4,7 +4,7 @@ import RelayClient
 /// `chatctl client contacts request`
 struct ClientContactsRequestCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "request", abstract: "Ask somebody to be a contact.")
+        commandName: "request", abstract: "Ask somebody to be a contact.", examples: ["client contacts request bob --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

@@ -5,7 +5,7 @@ import RelayClient
 struct ClientContactsResolveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "resolve", abstract: "Say what holds when devices of yours decided differently about somebody.",
-        discussion: "`contacts list` shows both sides of a conflict.")
+        discussion: "`contacts list` shows both sides of a conflict.", examples: ["client contacts resolve bob --keep-relay --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client contacts unblock`
 struct ClientContactsUnblockCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "unblock", abstract: "Lift a block. You are again what you were before.")
+        commandName: "unblock", abstract: "Lift a block. You are again what you were before.",
+        examples: ["client contacts unblock mallory --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The other user's name.", valueName: "user"))
     var user: String

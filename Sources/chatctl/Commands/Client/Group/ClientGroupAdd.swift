@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client group add`
 struct ClientGroupAddCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "add", abstract: "Add members. They receive what is sent from then on.")
+        commandName: "add", abstract: "Add members. They receive what is sent from then on.", examples: ["client group add team dave --state ~/phone"]
+    )
 
     @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String

@@ -5,7 +5,8 @@ import RelayModel
 /// `chatctl client group create`
 struct ClientGroupCreateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "create", abstract: "Make a group; its maker is the owner.")
+        commandName: "create", abstract: "Make a group; its maker is the owner.",
+        examples: ["client group create team --with bob,carol --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The title, 1 to \(Limits.groupTitleCharacters) characters.", valueName: "title"))
     var title: String

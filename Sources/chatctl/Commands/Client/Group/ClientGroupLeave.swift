@@ -5,7 +5,8 @@ import RelayClient
 struct ClientGroupLeaveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "leave", abstract: "Leave a group.",
-        discussion: "The history stays. When the last owner leaves, the admin who has been there longest becomes owner, or else the member.")
+        discussion: "The history stays. When the last owner leaves, the admin who has been there longest becomes owner, or else the member.",
+        examples: ["client group leave team --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String

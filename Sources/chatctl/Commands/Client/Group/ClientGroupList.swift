@@ -3,7 +3,8 @@ import RelayClient
 
 /// `chatctl client group list`
 struct ClientGroupListCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "list", abstract: "List the groups that this device knows.")
+    static let configuration = CommandConfiguration(
+        commandName: "list", abstract: "List the groups that this device knows.", examples: ["client group list --state ~/phone"])
 
     @OptionGroup var client: ClientOptions
 

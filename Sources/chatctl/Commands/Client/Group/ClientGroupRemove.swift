@@ -3,7 +3,8 @@ import RelayClient
 
 /// `chatctl client group remove`
 struct ClientGroupRemoveCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "remove", abstract: "Remove members.")
+    static let configuration = CommandConfiguration(
+        commandName: "remove", abstract: "Remove members.", examples: ["client group remove team dave --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String

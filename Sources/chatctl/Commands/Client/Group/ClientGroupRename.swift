@@ -3,7 +3,8 @@ import RelayClient
 
 /// `chatctl client group rename`
 struct ClientGroupRenameCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "rename", abstract: "Give a group another title.")
+    static let configuration = CommandConfiguration(
+        commandName: "rename", abstract: "Give a group another title.", examples: [#"client group rename team "The team" --state ~/phone"#])
 
     @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String

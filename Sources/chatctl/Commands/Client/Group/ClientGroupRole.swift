@@ -9,7 +9,8 @@ struct ClientGroupRoleCommand: AsyncParsableCommand {
         discussion: """
             A member sends and leaves. An admin also adds and removes members, renames the group and deletes others' messages. An owner also sets roles and \
             removes admins.
-            """)
+            """,
+        examples: ["client group role team admin bob --state ~/phone"])
 
     enum Role: String, ExpressibleByArgument, CaseIterable { case member, admin, owner }
 

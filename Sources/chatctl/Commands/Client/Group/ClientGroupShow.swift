@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client group show`
 struct ClientGroupShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show a group with its members, as far as this device has received its changes.")
+        commandName: "show", abstract: "Show a group with its members, as far as this device has received its changes.",
+        examples: ["client group show team --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String

@@ -10,7 +10,8 @@ struct ClientKeysRotateCommand: AsyncParsableCommand {
         discussion: """
             The new key is in the state directory before the relay hears of it. When the relay cannot be reached it stays there, and the next `send` or \
             `listen` goes on with it.
-            """)
+            """,
+        examples: ["client keys rotate --state ~/phone"])
 
     @Option(
         help: ArgumentHelp("How long others may go on sealing for the former key, as 7d, 12h or 0; at most 30d. Without it 7d.", valueName: "span"))

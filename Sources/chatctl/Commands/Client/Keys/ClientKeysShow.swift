@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client keys show`
 struct ClientKeysShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show the current agreement key and the former ones that are kept, by their fingerprints.")
+        commandName: "show", abstract: "Show the current agreement key and the former ones that are kept, by their fingerprints.",
+        examples: ["client keys show --state ~/phone"])
 
     @OptionGroup var client: ClientOptions
 

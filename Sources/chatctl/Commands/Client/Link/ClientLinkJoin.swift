@@ -12,7 +12,8 @@ struct ClientLinkJoinCommand: AsyncParsableCommand {
         discussion: """
             Generates the device's keys in the state directory and shows a number, which is typed on the old device. When this was interrupted after that, the \
             same command finds out whether the device was added.
-            """)
+            """,
+        examples: ["client link join LINK --device laptop --state ~/laptop"])
 
     @Argument(help: "The link that `chatctl client link start` prints, or the code alone.")
     var link: String

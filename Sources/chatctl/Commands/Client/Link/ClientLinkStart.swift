@@ -11,7 +11,8 @@ struct ClientLinkStartCommand: AsyncParsableCommand {
         discussion: """
             The code works once, for ten minutes. The number that the new device shows is read from the standard input; what is typed here is compared, so that \
             nobody confirms without looking. An empty line refuses. Nothing is added before.
-            """)
+            """,
+        examples: ["client link start --with-history --state ~/phone"])
 
     @Flag(name: .customLong("with-history"), help: "Also give the keys of the messages that were sent before, as far as the relay still has them.")
     var withHistory = false

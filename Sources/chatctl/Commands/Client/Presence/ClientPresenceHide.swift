@@ -6,7 +6,8 @@ import RelayModel
 struct ClientPresenceHideCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hide", abstract: "Contacts do not see any more whether this user is online, nor when they were last seen.",
-        discussion: "Holds at once, for all devices of the user. The relay forgets when the user was last seen.")
+        discussion: "Holds at once, for all devices of the user. The relay forgets when the user was last seen.",
+        examples: ["client presence hide --last-seen --state ~/phone"])
 
     @Flag(name: .customLong("last-seen"), help: "Only when the user was last seen.")
     var lastSeen = false
@@ -23,7 +24,8 @@ struct ClientPresenceHideCommand: AsyncParsableCommand {
 /// `chatctl client presence show`
 struct ClientPresenceShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Contacts see again whether this user is online, and when they were last seen.")
+        commandName: "show", abstract: "Contacts see again whether this user is online, and when they were last seen.",
+        examples: ["client presence show --state ~/phone"])
 
     @Flag(name: .customLong("without-last-seen"), help: "Only whether the user is online.")
     var withoutLastSeen = false

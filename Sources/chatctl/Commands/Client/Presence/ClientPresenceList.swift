@@ -11,7 +11,8 @@ struct ClientPresenceListCommand: AsyncParsableCommand {
         discussion: """
             Connects, and takes part in presence while it runs: contacts see this user online. A contact who is not listed is offline, and the relay says nothing \
             else of them. Messages that come meanwhile are received into the history.
-            """)
+            """,
+        examples: ["client presence list --watch --state ~/phone"])
 
     @Flag(help: "Stay, and print a line for each change until it is ended.")
     var watch = false
@@ -91,7 +92,8 @@ private final class PresencePrinter: Sendable {
 struct ClientPresenceGroupCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "group", abstract: "List the members of a group who are online or were last seen some time ago.",
-        discussion: "Asks the relay once. Only members who are contacts are listed: nobody else's presence is told.")
+        discussion: "Asks the relay once. Only members who are contacts are listed: nobody else's presence is told.",
+        examples: ["client presence group team --state ~/phone"])
 
     @Argument(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String

@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client safety forget`
 struct ClientSafetyForgetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "forget", abstract: "Somebody is not verified any more; messages are sent to whatever devices they have.")
+        commandName: "forget", abstract: "Somebody is not verified any more; messages are sent to whatever devices they have.",
+        examples: ["client safety forget bob --state ~/phone"])
 
     @Argument(help: ArgumentHelp("Who.", valueName: "name"))
     var name: String

@@ -4,7 +4,8 @@ import RelayClient
 /// `chatctl client safety show`
 struct ClientSafetyShowCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "show", abstract: "Show the safety number with somebody, and whether it was verified.")
+        commandName: "show", abstract: "Show the safety number with somebody, and whether it was verified.",
+        examples: ["client safety show bob --state ~/phone"])
 
     @Argument(help: ArgumentHelp("Whose number.", valueName: "name"))
     var name: String

@@ -7,7 +7,8 @@ import RelayModel
 struct ClientSafetyVerifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "verify", abstract: "Say that the numbers were compared and are the same.",
-        discussion: "Type the number that the other person sees: it is compared here, digit by digit.")
+        discussion: "Type the number that the other person sees: it is compared here, digit by digit.",
+        examples: [#"client safety verify bob --number "12345 67890 12345 67890 12345 67890 12345 67890 12345 67890 12345 67890" --state ~/phone"#])
 
     @Argument(help: ArgumentHelp("Whose number.", valueName: "name"))
     var name: String

@@ -5,9 +5,10 @@ import RelayControl
 struct UserEraseCancelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cancel", abstract: "Bring back a user who is to be erased.",
-        discussion: "Nothing was lost: what was sent meanwhile arrives when their devices connect again. Whoever was suspended before still is.")
+        discussion: "Nothing was lost: what was sent meanwhile arrives when their devices connect again. Whoever was suspended before still is.",
+        examples: ["user erase cancel alice"])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @Option(help: ArgumentHelp("Why, for the audit log.", valueName: "text"))

@@ -5,9 +5,10 @@ import RelayControl
 struct UserErasePlanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "plan", abstract: "Say table by table what erasing a user takes, what stays and why.",
-        discussion: "Changes nothing. The fingerprint goes into `apply`, which refuses when the user is not as they were when the plan was made.")
+        discussion: "Changes nothing. The fingerprint goes into `apply`, which refuses when the user is not as they were when the plan was made.",
+        examples: ["user erase plan alice", "user erase plan alice --now"])
 
-    @Argument(help: "The user's name.")
+    @Argument(help: "The user's name.", completion: .users)
     var user: String
 
     @OptionGroup var grace: GraceOptions

@@ -3,9 +3,10 @@ import RelayControl
 
 /// `chatctl user erase status`
 struct UserEraseStatusCommand: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "status", abstract: "List who is to be erased, and when; the next one first.")
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "List who is to be erased, and when; the next one first.", examples: ["user erase status"])
 
-    @Argument(help: "Only this user.")
+    @Argument(help: "Only this user.", completion: .users)
     var user: String?
 
     @OptionGroup var global: GlobalOptions
