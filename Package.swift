@@ -142,8 +142,9 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayPresence",
-                "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd",
+                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayPresence", "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer",
+                "CSystemd",
                 nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),

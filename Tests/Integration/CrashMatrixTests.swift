@@ -117,6 +117,7 @@ import Testing
         let said = relay.standardError
         #expect(said.contains("the disk failed, nothing more is accepted"), "\(said.suffix(2000))")
         #expect(said.contains("SQLite error"), "\(said.suffix(2000))")
+        #expect(said.contains(fault.isFull ? "is full: free some space" : "dmesg says why"), "\(said.suffix(2000))")
         faults.disarm()
         try await relay.start()
         try await Self.finish(letters, relay)
@@ -131,6 +132,12 @@ import Testing
             .injected(.failOnce, .write, .log, passing: 33), .injected(.failOnce, .flush, .database, passing: 0),
         ]
 
+        var isFull: Bool {
+            switch self {
+            case .injected(.full, _, _, _): true
+            default: false
+            }
+        }
         var isInjected: Bool { if case .injected = self { true } else { false } }
         var isOfTheCheckpoint: Bool { if case .injected(_, _, .database, _) = self { true } else { false } }
 

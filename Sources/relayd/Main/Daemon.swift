@@ -147,7 +147,7 @@ struct Daemon {
             await PeopleSchedule(ledger: ledger, logger: Logger(label: "people")).finish()
             await presence.save()
         } catch let error as StoreFailure.Failed {
-            logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)"])
+            logger.critical("the disk failed, nothing more is accepted", metadata: ["reason": "\(error.reason)", "hint": "\(error.advice)"])
             await alerts.storeFailed()
             return 1
         } catch {
