@@ -3,11 +3,16 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-tsan scenarios fuzz bench bench-short format lint clean
+.PHONY: help setup build release deb demo test test-tsan scenarios fuzz bench bench-short format lint clean
 
 # The test targets of the parts where threads and event loops meet.
 CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
 SWIFT_FILES := Package.swift Sources Tests
+# What the same source gives is the same bytes, wherever it lies: no path of this machine gets into the programs, nor into what
+# debuggers read. And what the linker can make read-only before the program runs is.
+RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath \
+    -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. -Xcxx -ffile-prefix-map=$(CURDIR)=. \
+    -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 # Compiler progress is noise on a good day; warnings and errors still come through.
 QUIET := --quiet
 
@@ -53,12 +58,15 @@ bench-short: build ## all loads, small: only whether promises hold (debug build;
 
 release: setup ## release build without Swift libraries to carry along; prints the stripped sizes
 	@echo "building for release (the first time takes about ten minutes)"
-	@swift build $(QUIET) -c release --static-swift-stdlib --product relayd
-	@swift build $(QUIET) -c release --static-swift-stdlib --product chatctl
+	@swift build $(QUIET) $(RELEASE_FLAGS) --product relayd
+	@swift build $(QUIET) $(RELEASE_FLAGS) --product chatctl
 	@for program in relayd chatctl; do \
 	    strip -o .build/release/$$program.stripped .build/release/$$program; \
 	    printf '%-8s %5.1f MB stripped\n' $$program "$$(( $$(stat -L -c %s .build/release/$$program.stripped) / 100000 ))e-1"; \
 	done
+
+deb: ## the Debian packages relayd and chatctl, with those for debuggers, into .build/deb (a release build)
+	@packaging/deb.sh
 
 format: ## format every Swift file in place
 	@swift format format --in-place --recursive --parallel $(SWIFT_FILES)

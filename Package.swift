@@ -34,6 +34,7 @@ let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swi
 let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
 let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -96,6 +97,10 @@ let package = Package(
         module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
         module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelaySQLite", nioCore, nioPosix]),
 
+        module(
+            "RelayListening", "relayd/Listening",
+            ["RelayModel", nioCore, nioPosix, nioHTTP1, nioExtras, hummingbird, hummingbirdCore, logging, serviceLifecycle]),
+
         // Floor 4
         module(
             "RelayClient", "Common/Client",
@@ -118,16 +123,17 @@ let package = Package(
         module(
             "RelayGateway", "relayd/Gateway",
             [
-                "RelayModel", "RelayMetrics", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayPresence", "RelayMessageSending", nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird,
+                "RelayModel", "RelayMetrics", "RelayWire", "RelayHTTP", "RelayListening", "RelayTLS", "RelayStorage", "RelayDirectory",
+                "RelayHostAssigner", "RelayPresence", "RelayMessageSending", nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1,
+                hummingbird,
                 hummingbirdCore, swiftProtobuf, logging,
                 serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayMetrics", "RelayControl", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
-                "RelayTelemetry", "RelayMessageSending",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayHTTP", "RelayListening", "RelayStorage", "RelayDirectory", "RelayPresence",
+                "RelayRetention", "RelayTelemetry", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
@@ -157,6 +163,7 @@ let package = Package(
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        tests("RelayListeningTests", "relayd/Listening", ["RelayListening"]),
         tests(
             "RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayWire", swiftProtobuf]),
         tests(
@@ -225,7 +232,7 @@ let package = Package(
             name: "websocket-echo", dependencies: ["RelayModel", "RelayHTTP", "RelayTLS", nioCore, nioPosix], path: "Tests/Echo",
             swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayMetrics", "RelayModel", "RelayWire"]),
+        tests("DocumentTests", "Documents", ["RelayControl", "RelayMetrics", "RelayModel", "RelayWire"]),
         tests(
             "IntegrationTests", "Integration",
             [

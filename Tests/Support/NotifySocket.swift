@@ -1,7 +1,7 @@
 import Foundation
 import Synchronization
 
-/// The receiving end of sd_notify(3): tells the moment when a service says that it is ready.
+/// The receiving end of sd_notify(3): tells the moment when a service says something, such as that it is ready.
 final class NotifySocket: Sendable {
     let path: String
     private let descriptor: Int32
@@ -28,8 +28,9 @@ final class NotifySocket: Sendable {
         unlink(path)
     }
 
-    /// Returns when `process` has sent `READY=1`; throws when it ended instead, or was silent for a minute.
-    func waitUntilReady(_ process: Subprocess) async throws {
+    /// Returns when `process` has sent a line, such as `READY=1`; throws when it ended instead, or was silent for five minutes. What it said before
+    /// and nobody waited for is skipped.
+    func wait(for line: String, from process: Subprocess) async throws {
         let ended = try process.descriptorThatHangsUpAtExit()
         let socket = descriptor
         try await blocking {
@@ -37,15 +38,15 @@ final class NotifySocket: Sendable {
             var buffer = [UInt8](repeating: 0, count: 4096)
             while true {
                 var waiting = [pollfd(fd: socket, events: Int16(POLLIN), revents: 0), pollfd(fd: ended, events: 0, revents: 0)]
-                let ready = poll(&waiting, 2, 60_000)
+                let ready = poll(&waiting, 2, 300_000)
                 if ready == -1, errno == EINTR { continue }
-                guard ready > 0 else { throw SupportFailure("relayd was not ready within a minute") }
+                guard ready > 0 else { throw SupportFailure("relayd did not say \(line) within five minutes") }
                 if waiting[0].revents != 0 {
                     let count = recv(socket, &buffer, buffer.count, 0)
                     let text = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-                    if text.split(separator: "\n").contains("READY=1") { return }
+                    if text.split(separator: "\n").contains(Substring(line)) { return }
                 } else if waiting[1].revents != 0 {
-                    throw SupportFailure("relayd ended before it was ready")
+                    throw SupportFailure("relayd ended before it said \(line)")
                 }
             }
         }

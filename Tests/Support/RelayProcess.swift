@@ -11,6 +11,7 @@ package final class RelayProcess: Sendable {
     package let recordPath: String?
     private let configuration: String
     private let environment: [String: String]
+    private let listening: [(name: String, descriptor: Int32)]
 
     private struct State {
         var running: Subprocess?
@@ -34,13 +35,15 @@ package final class RelayProcess: Sendable {
     ///   - onBlock: `leave` or `stay-hidden`.
     ///   - sections: more of the configuration file.
     ///   - offlineAfter: seconds, with a heartbeat every one.
+    ///   - listening: sockets that relayd finds open, as those that systemd hands over.
     package init(
         limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, metrics: Bool = false,
         recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
         environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = "",
-        offlineAfter: Int? = nil
+        offlineAfter: Int? = nil, listening: [(name: String, descriptor: Int32)] = []
     ) throws {
+        self.listening = listening
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
         self.environment = environment
@@ -88,13 +91,23 @@ package final class RelayProcess: Sendable {
         environment["NOTIFY_SOCKET"] = notify.path
         var arguments = ["--config", configurationPath]
         if let recordPath { arguments += ["--record-commands", recordPath] }
-        let process = try Subprocess(Programs.relayd, arguments, environment: environment)
+        let process: Subprocess
+        if listening.isEmpty {
+            process = try Subprocess(Programs.relayd, arguments, environment: environment)
+        } else {
+            environment["LISTEN_FDS"] = "\(listening.count)"
+            environment["LISTEN_FDNAMES"] = listening.map(\.name).joined(separator: ":")
+            // They are for the process with this number; only itself knows it before it begins.
+            process = try Subprocess(
+                "/bin/sh", ["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", Programs.relayd] + arguments, environment: environment,
+                inheriting: listening.map(\.descriptor))
+        }
         state.withLock {
             $0.running = process
             $0.notify = notify
         }
         do {
-            try await notify.waitUntilReady(process)
+            try await notify.wait(for: "READY=1", from: process)
         } catch {
             process.send(SIGKILL)
             _ = await process.waitForExit()
@@ -102,6 +115,20 @@ package final class RelayProcess: Sendable {
             throw SupportFailure("\(error)\n\(process.standardError.text)")
         }
     }
+
+    /// Waits until it tells the service manager this line (sd_notify(3)), skipping what it said before.
+    package func says(_ line: String) async throws {
+        let (process, notify) = state.withLock { ($0.running, $0.notify) }
+        guard let process, let notify else { throw SupportFailure("relayd is not running") }
+        try await notify.wait(for: line, from: process)
+    }
+
+    /// Waits for a line of its standard error; nil when it ended without one.
+    package func line(containing text: String) async -> Substring? {
+        await state.withLock { $0.running }?.standardError.line { $0.contains(text) }
+    }
+
+    package func send(_ signal: Int32) { state.withLock { $0.running }?.send(signal) }
 
     /// SIGKILL: as a crash.
     package func kill() async { _ = await stop(SIGKILL) }

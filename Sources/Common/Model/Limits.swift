@@ -290,6 +290,18 @@ package enum Limits {
     /// Bytes of envelopes in one page of history.
     package static let pageBytes = 4 * 1024 * 1024
 
+    // MARK: Listening
+
+    /// Connections that wait to be accepted, as far as the kernel's net.core.somaxconn (4096) allows: everybody comes back at once after a restart.
+    package static let listenBacklog: Int32 = 4096
+
+    // MARK: Stopping
+
+    /// How long connections may take to end when the relay stops; what is left then is cut.
+    package static let stopPatience = Duration.seconds(10)
+    /// For what was accepted: an inbox full of commands, on a disk that takes 100 ms for a flush.
+    package static let stopWriting = Duration.seconds(60)
+
     // MARK: Accounts
 
     package static let inviteLifetime = Duration.seconds(24 * 3600)

@@ -8,6 +8,7 @@ import NIOCore
 import NIOPosix
 import RelayControl
 import RelayDirectory
+import RelayListening
 import RelayMessageSending
 import RelayMetrics
 import RelayModel
@@ -21,6 +22,8 @@ import Synchronization
 package struct ControlServerSettings: Sendable {
     /// Path of the Unix socket.
     package var socket: String
+    /// Listens already there; nil: the server makes the socket.
+    package var inherited: Int32?
     package var access: AccessPolicy
     package var startedAt: Timestamp
     /// Where clients connect, for `status`.
@@ -67,36 +70,30 @@ package struct ControlServer: Sendable {
 
     /// Serves until the service group shuts down. Throws ``SocketFileError`` when the socket cannot be made.
     package func run() async throws {
-        try SocketFile.prepare(settings.socket)
+        if settings.inherited == nil { try SocketFile.prepare(settings.socket) }
         let failure = Mutex<SocketFileError?>(nil)
         let socket = settings.socket
         // Hummingbird's own lines say nothing that ours do not.
         var quiet = logger
         quiet.logLevel = .error
-        let application = Application(
-            responder: CallbackResponder<ControlContext> { request, context in await respond(to: request, context) },
-            server: .http1(configuration: .init(idleTimeout: TimeAmount(Limits.idleHTTPTimeout))),
-            configuration: .init(
-                address: .unixDomainSocket(path: socket), serverName: "relayd",
-                availableConnectionsDelegate: MaximumAvailableConnections(Limits.controlConnections)),
-            onServerRunning: { channel in
-                do throws(SocketFileError) {
-                    try SocketFile.open(socket)
-                    await onListening()
-                } catch {
-                    failure.withLock { $0 = error }
-                    try? await channel.close()  // Fails only when it is closed already.
-                }
-            },
-            eventLoopGroupProvider: .shared(group),
+        let responder = CallbackResponder<ControlContext> { request, context in await respond(to: request, context) }
+        let listener = HTTPListener(
+            settings.inherited.map(ListeningPlace.inherited) ?? .unixSocket(path: socket), connections: Limits.controlConnections, group: group,
             logger: quiet)
-        do {
-            try await application.run()
-        } catch {
-            if let why = failure.withLock({ $0 }) { throw why }
-            throw error
+        let channel = HTTP1Channel(
+            responder: responder.answering(serverName: "relayd", logger: quiet),
+            configuration: .init(idleTimeout: TimeAmount(Limits.idleHTTPTimeout)))
+        try await listener.run(channel) { [isOwn = settings.inherited == nil] channel in
+            do throws(SocketFileError) {
+                if isOwn { try SocketFile.open(socket) }
+                await onListening()
+            } catch {
+                failure.withLock { $0 = error }
+                try? await channel.close()  // Fails only when it is closed already.
+            }
         }
-        unlink(socket)
+        // Whoever made it keeps it.
+        if settings.inherited == nil { unlink(socket) }
         if let why = failure.withLock({ $0 }) { throw why }
     }
 

@@ -4,6 +4,7 @@ import Logging
 import NIOCore
 import RelayDirectory
 import RelayHostAssigner
+import RelayListening
 import RelayMessageSending
 import RelayMetrics
 import RelayPresence
@@ -53,17 +54,11 @@ package final class Gateway: Service {
         let environment = environment
         let onBound = onBound
         let routes = Routes(environment: environment, assigner: assigner)
-        let application = Application(
-            router: routes.router(),
-            server: HTTPServerBuilder { GatewayChannel(responder: $0, environment: environment) },
-            configuration: .init(
-                address: .hostname(environment.settings.host, port: environment.settings.port), backlog: 4096,
-                availableConnectionsDelegate: MaximumAvailableConnections(environment.settings.connections)),
-            onServerRunning: { channel in if let address = channel.localAddress { onBound(address) } },
-            eventLoopGroupProvider: .shared(group), logger: logger)
+        let channel = GatewayChannel(responder: routes.router().buildResponder().answering(logger: logger), environment: environment)
+        let listener = HTTPListener(environment.settings.place, connections: environment.settings.connections, group: group, logger: logger)
         // Requests that wait for another device would hold the stop up.
         try await withGracefulShutdownHandler {
-            try await application.run()
+            try await listener.run(channel) { channel in if let address = channel.localAddress { onBound(address) } }
         } onGracefulShutdown: {
             environment.directory.stopLinks()
         }

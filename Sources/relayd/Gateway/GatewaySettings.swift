@@ -1,3 +1,4 @@
+import RelayListening
 import RelayMetrics
 import RelayModel
 
@@ -6,6 +7,8 @@ package struct GatewaySettings: Sendable {
     package var host: String
     /// 0: the system chooses one.
     package var port: Int
+    /// Listens already at that address; nil: the gateway listens by itself.
+    package var inherited: Int32?
     /// Ciphertext of one message.
     package var maxBodyBytes = Limits.bodyBytes
     package var devicesPerUser = Limits.devicesPerUser
@@ -39,6 +42,8 @@ package struct GatewaySettings: Sendable {
         self.version = version
         self.publicURL = publicURL
     }
+
+    var place: ListeningPlace { inherited.map(ListeningPlace.inherited) ?? .address(host: host, port: port) }
 
     /// Encoded size of the largest send: its body, its keys, and room for what protobuf writes around them.
     var maxSendBytes: Int { maxBodyBytes + Limits.keyRoomBytes + 1024 }

@@ -24,18 +24,24 @@ struct Daemon {
     var path: String
     /// The operator named the file: it must exist.
     var named: Bool
+    /// What is in force: as the file has it, but for what systemd decided.
     var configuration: Configuration
+    /// As the file has it; reloads compare with that.
+    var configured: Configuration
+    var sockets = InheritedSockets()
     var level: LogLevel
     /// Where every command of the store is recorded as well, for replays.
     var record: String?
-
-    /// How long connections may take to end after SIGTERM; what is left then is cut.
-    private static let stopPatience = Duration.seconds(10)
 
     /// Runs until told to stop, or until the store fails. Gives the exit status.
     func run() async -> Int32 {
         let logger = Logger(label: "relayd")
         let descriptors = ProcessSetup.raiseDescriptorLimit(logger)
+        if let clients = sockets.clients, configured.listenAddress != clients.address, configured.listenAddress != Configuration().listenAddress {
+            logger.warning(
+                "listen.address does not count, systemd holds the port: `systemctl edit relayd.socket` changes it",
+                metadata: ["listening": "\(clients.address)"])
+        }
         let clock = SystemWallClock()
         let startedAt = clock.now()
         let failure = StoreFailure()
@@ -53,6 +59,7 @@ struct Daemon {
         let status = await run(
             store: store, metrics: metrics, tally: tally, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt,
             logger: logger)
+        Systemd.stopping("closing the store", within: Limits.stopWriting)
         await store.close()
         logger.notice("stopped", metadata: ["status": "\(status)"])
         return status
@@ -106,7 +113,7 @@ struct Daemon {
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
-            path: path, named: named, configuration: configuration,
+            path: path, named: named, configuration: configured,
             apply: { [level] configuration in
                 level.current = configuration.logLevel
                 gateway.apply(configuration.rates)
@@ -133,6 +140,11 @@ struct Daemon {
                 ),
                 .init(service: PeopleSchedule(ledger: ledger, logger: Logger(label: "people"))),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
+        if let patience = Systemd.watchdogPatience {
+            let parts = Watchdog.parts(loops: Array(group.makeIterator()), store: store)
+            // Stopped last of all.
+            services.services.insert(.init(service: Watchdog(patience: patience, parts: parts, logger: Logger(label: "watchdog"))), at: 0)
+        }
         if let address = configuration.metricsAddress {
             let listener = MetricsListener(
                 host: address.host, port: address.port, metrics: published, group: group, logger: Logger(label: "metrics"),
@@ -140,9 +152,10 @@ struct Daemon {
             services.services.append(
                 .init(service: MetricsEndpoint(listener: listener, address: address), failureTerminationBehavior: .gracefullyShutdownGroup))
         }
-        services.maximumGracefulShutdownDuration = Self.stopPatience
+        services.maximumGracefulShutdownDuration = Limits.stopPatience
         do {
             try await ServiceGroup(configuration: services).run()
+            Systemd.stopping("writing what was accepted", within: Limits.stopWriting)
             await sending.storeAcknowledgements()
             await PeopleSchedule(ledger: ledger, logger: Logger(label: "people")).finish()
             await presence.save()
@@ -162,6 +175,7 @@ struct Daemon {
             socket: configuration.controlSocket,
             access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
             listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
+        settings.inherited = sockets.control?.descriptor
         settings.configurationPath = access(path, F_OK) == 0 ? path : nil
         settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
         return settings
@@ -181,6 +195,7 @@ struct Daemon {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
+        settings.inherited = sockets.clients?.descriptor
         settings.connections = max(descriptors / 2, descriptors - Limits.reservedDescriptors)
         settings.httpConnections = min(Limits.httpConnections, settings.connections / 2)
         settings.maxBodyBytes = configuration.messageBytes

@@ -122,7 +122,7 @@ struct MetricsEndpoint: Service {
         do {
             try await listener.run()
         } catch let error as IOError {
-            let reason = error.errnoCode == EADDRINUSE ? "another program listens there already" : String(cString: strerror(error.errnoCode))
+            let reason = error.errnoCode == EADDRINUSE ? "another program listens there already" : Listener.reason(error)
             throw Listener.Failed(description: "\(address) cannot be listened on for metrics: \(reason); metrics.listen says where")
         }
     }

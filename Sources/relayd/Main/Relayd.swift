@@ -60,7 +60,15 @@ struct Relayd: AsyncParsableCommand {
         ProcessSetup.begin()
         let level = LogLevel(file.configuration.logLevel)
         file.configuration.logDestination.bootstrap(level)
-        return await Daemon(path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands).run()
+        var daemon = Daemon(
+            path: path, named: config != nil, configuration: file.configuration, configured: file.configuration, level: level, record: recordCommands)
+        do throws(InheritedSockets.Problem) {
+            try daemon.use(InheritedSockets.take())
+        } catch {
+            Self.complain("\(error)")
+            return ControlErrorCode.configuration.exitStatus
+        }
+        return await daemon.run()
     }
 
     private static func complain(_ text: String) {

@@ -1,4 +1,5 @@
 import Logging
+import RelayModel
 import ServiceLifecycle
 import UnixSignals
 
@@ -22,7 +23,7 @@ struct Reloader: Service {
         }
         // This service is the first that is told to stop.
         logger.notice("stopping")
-        Systemd.stopping("closing connections")
+        Systemd.stopping("closing connections", within: Limits.stopPatience)
     }
 
     private func reload(_ current: inout Configuration) {
