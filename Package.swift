@@ -88,7 +88,7 @@ let package = Package(
         module("RelayWire", "Common/Wire", ["RelayModel", swiftProtobuf, nioCore], exclude: ["relay.proto", "client.proto"]),
         module("RelayControl", "Common/Control", ["RelayModel"]),
         module("RelayCrypto", "Common/Crypto", ["RelayModel", "CSodium", "CZlib"], exclude: ["CSodium", "CZlib"]),
-        module("RelayTLS", "Common/TLS", ["COpenSSL"], exclude: ["COpenSSL"]),
+        module("RelayTLS", "Common/TLS", ["RelayModel", "COpenSSL", nioCore], exclude: ["COpenSSL"]),
         module("RelaySQLite", "Common/SQLite", ["CSQLite"], exclude: ["CSQLite"]),
         module("RelayMetrics", "relayd/Metrics", ["RelayModel"]),
 
@@ -99,7 +99,7 @@ let package = Package(
         // Floor 4
         module(
             "RelayClient", "Common/Client",
-            ["RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelaySQLite", nioCore, nioPosix, swiftProtobuf]),
+            ["RelayModel", "RelayWire", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", nioCore, nioPosix, swiftProtobuf]),
         module("RelayDirectory", "relayd/Directory", ["RelayModel", "RelayCrypto", "RelayStorage"]),
         module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
         module("RelayRetention", "relayd/Retention", ["RelayModel", "RelayCrypto", "RelayStorage"]),
@@ -133,7 +133,8 @@ let package = Package(
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore, nioPosix,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore,
+                nioPosix,
                 nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
@@ -142,7 +143,8 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayDirectory",
+                "RelayHostAssigner",
                 "RelayPresence", "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer",
                 "CSystemd",
                 nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
@@ -156,6 +158,7 @@ let package = Package(
         tests("RelayMetricsTests", "relayd/Metrics", ["RelayMetrics", "RelayModel", "RelayTestSupport"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
+        tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", nioCore, nioEmbedded]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests(
             "RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayWire", swiftProtobuf]),
@@ -165,7 +168,8 @@ let package = Package(
         tests(
             "RelayTelemetryTests", "relayd/Telemetry",
             [
-                "RelayCrypto", "RelayModel", "RelayMetrics", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayTelemetry", "RelayTestSupport",
+                "RelayCrypto", "RelayModel", "RelayMetrics", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayTelemetry",
+                "RelayTestSupport",
                 nioCore, nioPosix, nioHTTP1, logging,
             ]),
         tests(
@@ -209,7 +213,10 @@ let package = Package(
         // Across the modules. Support starts the real programs for the others.
         .target(
             name: "RelayTestSupport",
-            dependencies: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", swiftProtobuf, nioPosix], path: "Tests/Support",
+            dependencies: [
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayClient", "COpenSSL", swiftProtobuf, nioPosix,
+            ],
+            path: "Tests/Support",
             swiftSettings: strict),
         .target(name: "AllocationCounter", path: "Tests/Preload/AllocationCounter"),
         .target(name: "FaultInjection", path: "Tests/Preload/FaultInjection"),
@@ -229,8 +236,8 @@ let package = Package(
         tests(
             "IntegrationTests", "Integration",
             [
-                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelaySQLite", "RelayStorage",
-                nioCore, nioPosix, swiftProtobuf,
+                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayClient", "RelaySQLite",
+                "RelayStorage", nioCore, nioPosix, nioHTTP1, swiftProtobuf,
             ]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],

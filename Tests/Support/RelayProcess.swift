@@ -10,6 +10,7 @@ package final class RelayProcess: Sendable {
     /// Written beside each run, when asked for: `--record-commands`.
     package let recordPath: String?
     private let configuration: String
+    private let scheme: String
     private let environment: [String: String]
 
     private struct State {
@@ -19,7 +20,7 @@ package final class RelayProcess: Sendable {
     }
     private let state = Mutex(State())
 
-    package var url: String { "http://127.0.0.1:\(port)" }
+    package var url: String { "\(scheme)://127.0.0.1:\(port)" }
     package var controlSocket: String { directory.file("control.sock") }
     package var storePath: String { directory.file("relay.db") }
     package var configurationPath: String { directory.file("relayd.toml") }
@@ -33,13 +34,16 @@ package final class RelayProcess: Sendable {
     ///   - environment: goes on top of the tests' own.
     ///   - onBlock: `leave` or `stay-hidden`.
     ///   - sections: more of the configuration file.
+    ///   - listen: more keys of the `[listen]` table.
+    ///   - tls: the certificate for TLS.
+    ///   - unixSocket: where it listens instead of a port.
     ///   - offlineAfter: seconds, with a heartbeat every one.
     package init(
         limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, metrics: Bool = false,
         recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
         environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = "",
-        offlineAfter: Int? = nil
+        offlineAfter: Int? = nil, listen: String = "", tls: TestAuthority.Pair? = nil, unixSocket: String? = nil
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
@@ -47,10 +51,16 @@ package final class RelayProcess: Sendable {
         port = try FreePort.next()
         metricsPort = metrics ? try FreePort.next() : 0
         recordPath = recording ? directory.file("commands") : nil
+        scheme = tls == nil ? "http" : "https"
         configuration = """
             [listen]
-            address = "127.0.0.1:\(port)"
-            public_url = "http://127.0.0.1:\(port)"
+            address = "\(unixSocket.map { "unix:\($0)" } ?? "127.0.0.1:\(port)")"
+            public_url = "\(scheme)://127.0.0.1:\(port)"
+            \(listen)
+
+            [tls]
+            certificate = "\(tls?.certificate ?? "")"
+            key = "\(tls?.key ?? "")"
 
             [control]
             socket = "\(directory.file("control.sock"))"
@@ -131,6 +141,11 @@ package final class RelayProcess: Sendable {
     package func residentBytes() throws -> Int {
         guard let processID else { throw SupportFailure("relayd is not running") }
         return try ProcessMemory.residentBytes(processID)
+    }
+
+    /// Waits for a line of the running relay's log; nil when it ends without one.
+    package func line(where fits: @escaping @Sendable (Substring) -> Bool) async -> Substring? {
+        await state.withLock { $0.running }?.standardError.line(where: fits)
     }
 
     package var processID: pid_t? { state.withLock { $0.running?.processID } }

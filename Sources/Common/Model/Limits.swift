@@ -290,6 +290,36 @@ package enum Limits {
     /// Bytes of envelopes in one page of history.
     package static let pageBytes = 4 * 1024 * 1024
 
+    // MARK: TLS
+
+    /// From the connection to the end of the TLS handshake: as long as a request may take to come.
+    package static let tlsHandshakeTimeout = requestHeadTimeout
+    /// How long a key seals tickets; for as long again it opens them. Who took them and gets hold of the key later reads no more than a day.
+    package static let tlsTicketKeyAge = Duration.seconds(12 * 3600)
+    /// Sessions that a client keeps to take them up again: it talks to one relay, over a handful of connections.
+    package static let tlsClientSessions = 16
+    /// A certificate's or a key's file, and one with trusted certificates: the system's bundle of all has 220 KB.
+    package static let tlsFileBytes = 1 << 20
+    /// Plaintext of one record (RFC 8446, 5.1).
+    package static let tlsRecordBytes = 16 * 1024
+    /// Room for what one side says at once in a handshake: a certificate with those that signed it.
+    package static let tlsFlightBytes = 4 * 1024
+    /// Answers of TLS's own (to changes of keys, say) to a client that does not read, one after the other: more is an attack on the memory.
+    package static let tlsAnswersUnread: UInt8 = 32
+    /// How long a client may take to fetch the alert that ends its connection.
+    package static let tlsAlertPatience = Duration.seconds(2)
+
+    // MARK: Proxies
+
+    /// A header of the PROXY protocol with all it may carry; those in the wild have 28 to 300 bytes.
+    package static let proxyHeaderBytes = 1024
+    /// It is the first thing a proxy sends.
+    package static let proxyHeaderTimeout = Duration.seconds(5)
+    /// Addresses and networks that are trusted as proxies: each new connection is compared with all of them.
+    package static let proxyNetworks = 64
+    /// A proxy whose headers are wrong is in the log so often: every connection of it is.
+    package static let proxyComplaints = Duration.seconds(60)
+
     // MARK: Accounts
 
     package static let inviteLifetime = Duration.seconds(24 * 3600)

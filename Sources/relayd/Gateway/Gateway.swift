@@ -1,3 +1,4 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
@@ -7,6 +8,7 @@ import RelayHostAssigner
 import RelayMessageSending
 import RelayMetrics
 import RelayPresence
+import RelayWire
 import ServiceLifecycle
 
 /// The door for clients: REST and WebSockets on one port.
@@ -45,6 +47,17 @@ package final class Gateway: Service {
     /// Any thread.
     package var webSockets: Int { environment.open.webSockets }
 
+    /// What a client gets, in the clear, that speaks plain HTTP where TLS is spoken.
+    package static func answerToPlainHTTP() -> ByteBuffer {
+        let failure = WireFailure(.malformed, "this port speaks TLS: the address begins with https:// or wss://")
+        let body = (try? WireEncoding.json.encode(failure.wire)) ?? ByteBuffer()
+        var answer = ByteBuffer(
+            string: "HTTP/1.1 \(failure.code.httpStatus) Bad Request\r\nContent-Type: \(WireEncoding.json.mediaType)\r\n"
+                + "Content-Length: \(body.readableBytes)\r\nConnection: close\r\n\r\n")
+        answer.writeImmutableBuffer(body)
+        return answer
+    }
+
     /// Changes the limits for running and new connections. Any thread.
     package func apply(_ rates: RateLimits) { environment.limits.rates.apply(rates) }
 
@@ -52,14 +65,21 @@ package final class Gateway: Service {
     package func run() async throws {
         let environment = environment
         let onBound = onBound
+        let complaints = ProxyComplaints(logger)
         let routes = Routes(environment: environment, assigner: assigner)
         let application = Application(
             router: routes.router(),
-            server: HTTPServerBuilder { GatewayChannel(responder: $0, environment: environment) },
+            server: HTTPServerBuilder { GatewayChannel(responder: $0, environment: environment, complaints: complaints) },
             configuration: .init(
-                address: .hostname(environment.settings.host, port: environment.settings.port), backlog: 4096,
+                address: environment.settings.unixPath.map { .unixDomainSocket(path: $0) }
+                    ?? .hostname(environment.settings.host, port: environment.settings.port),
+                backlog: 4096,
                 availableConnectionsDelegate: MaximumAvailableConnections(environment.settings.connections)),
-            onServerRunning: { channel in if let address = channel.localAddress { onBound(address) } },
+            onServerRunning: { channel in
+                // Like a port of loopback: who may connect is a matter of the directory.
+                if let path = environment.settings.unixPath { chmod(path, 0o666) }
+                if let address = channel.localAddress { onBound(address) }
+            },
             eventLoopGroupProvider: .shared(group), logger: logger)
         // Requests that wait for another device would hold the stop up.
         try await withGracefulShutdownHandler {

@@ -1,4 +1,5 @@
 import Glibc
+import RelayTLS
 import TOMLKit
 
 /// Something wrong in a configuration file.
@@ -91,11 +92,22 @@ struct ConfigurationFile: Sendable {
                 result.lines[name] = places.line(of: name) ?? 0
             }
         }
-        if problems.isEmpty, !result.configuration.listenAddress.isLoopback, !result.configuration.allowPlaintext {
+        let configuration = result.configuration
+        if problems.isEmpty, configuration.tls.certificate.isEmpty != configuration.tls.key.isEmpty {
+            let (there, missing) = configuration.tls.key.isEmpty ? ("certificate", "key") : ("key", "certificate")
+            report("tls.\(there)", "tls.\(there) is named, and tls.\(missing) is not: TLS takes both")
+        }
+        if problems.isEmpty, !configuration.listenAddress.isLoopback, !configuration.allowPlaintext, !configuration.speaksTLS {
             report(
                 "listen.address",
-                "other hosts can connect to \(result.configuration.listenAddress), and relayd does not speak TLS yet: listen on 127.0.0.1 behind a proxy "
-                    + "that does, or, in a network that is trusted, set listen.allow_plaintext = true")
+                "other hosts can connect to \(configuration.listenAddress), and without TLS others can listen: name tls.certificate and tls.key, listen on "
+                    + "127.0.0.1 behind a proxy that speaks TLS, or, in a network that is trusted, set listen.allow_plaintext = true")
+        }
+        if problems.isEmpty, configuration.speaksTLS, configuration.publicURL.hasPrefix("http://") {
+            report("listen.public_url", "listen.public_url begins with http://, but clients connect with TLS: write https://")
+        }
+        if problems.isEmpty, configuration.listenAddress.unixPath != nil, configuration.publicURL.isEmpty {
+            report("listen.address", "a Unix socket is no address for clients: name the proxy's with listen.public_url")
         }
         if problems.isEmpty, result.configuration.offlineAfterSeconds < 2 * result.configuration.heartbeatSeconds {
             report(

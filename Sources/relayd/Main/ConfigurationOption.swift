@@ -1,6 +1,7 @@
 import Logging
 import RelayGateway
 import RelayModel
+import RelayTLS
 import RelayTelemetry
 
 /// A value as TOML writes it.
@@ -40,8 +41,11 @@ struct ConfigurationOption: Sendable {
 
     private static let beforePeople: [ConfigurationOption] = [
         ConfigurationOption(
-            section: "listen", key: "address", allowed: "an IP address or localhost with a port, such as \"127.0.0.1:8480\" or \"[::1]:8480\"",
-            documentation: ["Where clients connect. relayd does not speak TLS yet: a proxy in front of it does."],
+            section: "listen", key: "address",
+            allowed: "an IP address or localhost with a port, such as \"127.0.0.1:8480\" or \"[::1]:8480\", or \"unix:/path\"",
+            documentation: [
+                "Where clients connect: an address of this host, or a Unix socket for a proxy. Other hosts can reach it only with TLS: see [tls]."
+            ],
             read: { .text($0.listenAddress.description) },
             write: { configuration, value in
                 guard case .text(let text) = value, let address = ListenAddress(text) else { return false }
@@ -51,8 +55,8 @@ struct ConfigurationOption: Sendable {
         ConfigurationOption(
             section: "listen", key: "public_url", allowed: "an http:// or https:// address without a path, or \"\"",
             documentation: [
-                "What invite links begin with: the address of the proxy, such as \"https://chat.example.org\".",
-                "Empty: http:// and the address above.",
+                "What invite links begin with: where clients reach the relay, such as \"https://chat.example.org\".",
+                "Empty: the address above, with https:// or http:// in front.",
             ],
             read: { .text($0.publicURL) },
             write: { configuration, value in
@@ -69,6 +73,27 @@ struct ConfigurationOption: Sendable {
                 configuration.allowPlaintext = flag
                 return true
             }),
+        ConfigurationOption(
+            section: "listen", key: "trusted_proxies",
+            allowed: "addresses, networks such as \"10.0.0.0/8\" and \"unix\", at most \(Limits.proxyNetworks), separated by commas, or \"\"",
+            documentation: [
+                "Proxies that say with the PROXY protocol, version 2, whose connections they forward: limits per address then count the clients.",
+                "Every connection from there must begin with that header; nobody else's is believed. unix: whoever comes over the Unix socket.",
+            ],
+            read: { .text($0.trustedProxies) },
+            write: { configuration, value in
+                guard case .text(let text) = value, TrustedProxies(text) != nil else { return false }
+                configuration.trustedProxies = text
+                return true
+            }),
+        .identity(
+            "certificate", \.tls.certificate,
+            [
+                "The certificate in PEM, with those that signed it behind it: a path, or the name of a credential (systemd.exec(5),",
+                "LoadCredential=). A reload (SIGHUP) reads it and its key again; connections that are open keep the former one.",
+                "Empty, together with key: no TLS.",
+            ]),
+        .identity("key", \.tls.key, ["Its private key in PEM, without a passphrase; a file must not be open to other users."]),
         .path("control", "socket", \.controlSocket, ["Where chatctl connects."], atMost: 107),
         .group("admin_group", \.adminGroup, ["Its members may do everything, like root and relayd's own user."]),
         .group("view_group", \.viewGroup, ["Its members may look, not change."]),
@@ -127,9 +152,9 @@ struct ConfigurationOption: Sendable {
                 return true
             }),
         ConfigurationOption(
-            section: "alerts", key: "webhook", allowed: "http://host:port/path of at most 2000 bytes, or nothing",
+            section: "alerts", key: "webhook", allowed: "https://host:port/path or http://host:port/path of at most 2000 bytes, or nothing",
             documentation: [
-                "A server that gets the same as JSON in a POST, instead of the command where both are named. For https use a command, with curl."
+                "A server that gets the same as JSON in a POST, instead of the command where both are named."
             ],
             read: { if case .webhook(let endpoint, let path) = $0.alerts.target { .text("\(endpoint)\(path)") } else { .text("") } },
             write: { configuration, value in
@@ -171,7 +196,7 @@ struct ConfigurationOption: Sendable {
                     configuration.metricsAddress = nil
                     return true
                 }
-                guard let address = ListenAddress(text), address.isLoopback else { return false }
+                guard let address = ListenAddress(text), address.isLoopback, address.unixPath == nil else { return false }
                 configuration.metricsAddress = address
                 return true
             }),
@@ -309,6 +334,20 @@ struct ConfigurationOption: Sendable {
             read: { .text($0[keyPath: path]) },
             write: { configuration, value in
                 guard case .text(let text) = value, text.hasPrefix("/"), text.utf8.count <= bytes, !text.utf8.contains(0) else { return false }
+                configuration[keyPath: path] = text
+                return true
+            })
+    }
+
+    /// A file of a certificate or its key, or a credential's name.
+    private static func identity(
+        _ key: String, _ path: any WritableKeyPath<Configuration, String> & Sendable, _ documentation: [String]
+    ) -> ConfigurationOption {
+        ConfigurationOption(
+            section: "tls", key: key, allowed: "an absolute path, the name of a credential, or \"\"", reloadable: true, documentation: documentation,
+            read: { .text($0[keyPath: path]) },
+            write: { configuration, value in
+                guard case .text(let text) = value, text.isEmpty || TLSIdentitySource.isUsable(text) else { return false }
                 configuration[keyPath: path] = text
                 return true
             })

@@ -14,6 +14,7 @@ import RelayModel
 import RelayPresence
 import RelayRetention
 import RelayStorage
+import RelayTLS
 import RelayTelemetry
 import ServiceLifecycle
 import UnixSignals
@@ -28,6 +29,8 @@ struct Daemon {
     var level: LogLevel
     /// Where every command of the store is recorded as well, for replays.
     var record: String?
+    /// The certificate that the configuration names; nil without TLS.
+    var identity: TLSIdentity?
 
     /// How long connections may take to end after SIGTERM; what is left then is cut.
     private static let stopPatience = Duration.seconds(10)
@@ -74,6 +77,18 @@ struct Daemon {
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
             metrics: metrics, alerts: alertInbox, onConnect: { tally.connected($0.user, $0.device, at: clock.now()) },
             onContacts: { presence.contacts($0) }, onOut: { presence.out($0) })
+        let certificates: Certificates?
+        do throws(TLSIdentityError) {
+            certificates = try identity.map { identity throws(TLSIdentityError) in
+                Certificates(
+                    try TLSServer(identity, plainAnswer: Gateway.answerToPlainHTTP()), clock: clock, metrics: metrics, alerts: alertInbox,
+                    logger: Logger(label: "tls"))
+            }
+        } catch {
+            logger.critical("\(error)")
+            return 1
+        }
+        certificates?.greet(configuration.publicHost)
         let directory: Directory
         let alerts: Alerts
         do {
@@ -102,7 +117,8 @@ struct Daemon {
             store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: published,
             ledger: ledger, clock: clock, group: group, logger: Logger(label: "control"), onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors, alertInbox, metrics), directory: directory, sending: sending, presence: presence,
+            settings: gatewaySettings(descriptors: descriptors, alertInbox, metrics, certificates?.server), directory: directory, sending: sending,
+            presence: presence,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
@@ -110,6 +126,11 @@ struct Daemon {
             apply: { [level] configuration in
                 level.current = configuration.logLevel
                 gateway.apply(configuration.rates)
+                if let certificates, configuration.speaksTLS {
+                    certificates.reload(configuration)
+                } else if (certificates != nil) != configuration.speaksTLS {
+                    logger.warning("TLS begins or ends with a restart: systemctl restart relayd")
+                }
                 // A store that refuses has ended the process, or is ending it.
                 Task { try? await directory.apply(configuration.contacts) }
                 Task { await ledger.apply(configuration.people) }
@@ -126,7 +147,8 @@ struct Daemon {
                 .init(service: Erasures(directory: directory)),
                 .init(
                     service: MetricSampler(
-                        metrics: metrics, published: published, store: store, gateway: gateway, retention: retention, ledger: ledger, clock: clock)),
+                        metrics: metrics, published: published, store: store, gateway: gateway, retention: retention, ledger: ledger,
+                        certificates: certificates, clock: clock)),
                 .init(service: reloader),
                 .init(
                     service: PurgeSchedule(retention: retention, every: .seconds(configuration.purgeHours * 3600), logger: Logger(label: "retention"))
@@ -161,7 +183,7 @@ struct Daemon {
         var settings = ControlServerSettings(
             socket: configuration.controlSocket,
             access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
-            listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
+            listening: [configuration.listenURL], publicURL: configuration.effectivePublicURL)
         settings.configurationPath = access(path, F_OK) == 0 ? path : nil
         settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
         return settings
@@ -177,10 +199,13 @@ struct Daemon {
     }
 
     /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
-    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox, _ metrics: Metrics) -> GatewaySettings {
+    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox, _ metrics: Metrics, _ tls: TLSServer?) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
+        settings.unixPath = configuration.listenAddress.unixPath
+        settings.tls = tls
+        settings.proxies = TrustedProxies(configuration.trustedProxies) ?? TrustedProxies()
         settings.connections = max(descriptors / 2, descriptors - Limits.reservedDescriptors)
         settings.httpConnections = min(Limits.httpConnections, settings.connections / 2)
         settings.maxBodyBytes = configuration.messageBytes

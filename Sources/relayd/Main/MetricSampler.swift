@@ -18,6 +18,7 @@ struct MetricSampler: Service {
     var gateway: Gateway
     var retention: Retention
     var ledger: PrivacyLedger
+    var certificates: Certificates?
     var clock: any WallClock
 
     func run() async throws {
@@ -34,6 +35,7 @@ struct MetricSampler: Service {
     }
 
     private func sample() async {
+        certificates?.measure()
         metrics.queueCommands.set(SizeClass.of(store.writer.statistics.queued))
         metrics.webSockets.set(SizeClass.of(gateway.webSockets))
         metrics.httpConnections.set(SizeClass.of(gateway.httpConnections))

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import RelayControl
+import RelayTLS
 
 /// `relayd`: reads its options, then runs the daemon.
 @main
@@ -53,6 +54,11 @@ struct Relayd: AsyncParsableCommand {
             if !checkConfig { Self.complain("nothing was started; `relayd --check-config` checks again") }
             return ControlErrorCode.configuration.exitStatus
         }
+        let identity: TLSIdentity?
+        do throws(TLSIdentityError) { identity = try file.configuration.identity() } catch {
+            Self.complain("\(path): [tls]: \(error)")
+            return ControlErrorCode.configuration.exitStatus
+        }
         if checkConfig {
             print(ConfigurationText.listing(file, path: path), terminator: "")
             return 0
@@ -60,7 +66,9 @@ struct Relayd: AsyncParsableCommand {
         ProcessSetup.begin()
         let level = LogLevel(file.configuration.logLevel)
         file.configuration.logDestination.bootstrap(level)
-        return await Daemon(path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands).run()
+        return await Daemon(
+            path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands, identity: identity
+        ).run()
     }
 
     private static func complain(_ text: String) {

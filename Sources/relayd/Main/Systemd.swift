@@ -15,6 +15,9 @@ enum Systemd {
 
     static func stopping(_ status: String) { notify("STOPPING=1\nSTATUS=\(status)") }
 
+    /// Where the credentials of the unit are (systemd.exec(5)).
+    static var credentialsDirectory: String? { getenv("CREDENTIALS_DIRECTORY").map { String(cString: $0) } }
+
     private static func notify(_ state: String) {
         // 0 means that nobody listens, which is no error; neither can anything be done about a failure.
         _ = sd_notify(0, state)

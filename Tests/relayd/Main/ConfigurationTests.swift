@@ -137,12 +137,24 @@ import Testing
         "What is wrong is named with its line and what is allowed",
         arguments: [
             ("[alerts]\ncommand = \"notify.sh\"\n", "relayd.toml:2: alerts.command must be an absolute path"),
-            ("[alerts]\nwebhook = \"https://example.org\"\n", "relayd.toml:2: alerts.webhook must be http://host:port/path"),
+            ("[alerts]\nwebhook = \"ws://example.org\"\n", "relayd.toml:2: alerts.webhook must be https://host:port/path"),
+            ("[tls]\ncertificate = \"/x\"\n", "relayd.toml:2: tls.certificate is named, and tls.key is not"),
+            ("[tls]\nkey = \"x\"\n", "relayd.toml:2: tls.key is named, and tls.certificate is not"),
+            ("[tls]\nkey = \"../x\"\n", "relayd.toml:2: tls.key must be an absolute path, the name of a credential"),
+            (
+                "[listen]\npublic_url = \"http://x\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\n",
+                "relayd.toml:2: listen.public_url begins with http://"
+            ),
+            ("[listen]\naddress = \"unix:/x\"\n", "relayd.toml:2: a Unix socket is no address for clients"),
+            ("[listen]\naddress = \"unix:x\"\n", "relayd.toml:2: listen.address must be"),
+            ("[listen]\ntrusted_proxies = \"10.0.0.0/33\"\n", "relayd.toml:2: listen.trusted_proxies must be addresses"),
+            ("[listen]\ntrusted_proxies = \"proxy.example.org\"\n", "relayd.toml:2: listen.trusted_proxies must be addresses"),
+            ("[metrics]\nlisten = \"unix:/x\"\n", "relayd.toml:2: metrics.listen must be"),
             ("[listen]\nadress = \"127.0.0.1:1\"\n", "relayd.toml:2: there is no key listen.adress; did you mean listen.address?"),
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store], [tls]"
             ),
             ("[presence]\nheartbeat = 20\n", "relayd.toml:2: presence.offline_after is 30, which is less than two heartbeats of 20 seconds"),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
