@@ -79,6 +79,7 @@ let package = Package(
         system("CZlib", "Common/Crypto", "zlib", "zlib1g-dev"),
         system("COpenSSL", "Common/TLS", "openssl", "libssl-dev"),
         system("CSystemd", "relayd/Main", "libsystemd", "libsystemd-dev"),
+        .systemLibrary(name: "CTimex", path: "Sources/chatctl/Commands/CTimex"),
         system("CQREncode", "chatctl/Commands", "libqrencode", "libqrencode-dev"),
 
         // Floor 1
@@ -133,10 +134,11 @@ let package = Package(
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore, nioPosix,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", "CTimex", nioCore,
+                nioPosix,
                 nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
-            ], exclude: ["CQREncode"]),
+            ], exclude: ["CQREncode", "CTimex"]),
 
         // Floor 7: the two programs.
         .executableTarget(

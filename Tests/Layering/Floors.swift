@@ -6,7 +6,7 @@ struct Floors {
 
     static let relayd = Floors(
         floorOf: [
-            "CSQLite": 0, "CSodium": 0, "CZlib": 0, "COpenSSL": 0, "CSystemd": 0, "CQREncode": 0,
+            "CSQLite": 0, "CSodium": 0, "CZlib": 0, "COpenSSL": 0, "CSystemd": 0, "CQREncode": 0, "CTimex": 0,
             "RelayModel": 1,
             "RelayWire": 2, "RelayControl": 2, "RelayCrypto": 2, "RelayTLS": 2, "RelaySQLite": 2, "RelayMetrics": 2,
             "RelayHTTP": 3, "RelayStorage": 3,

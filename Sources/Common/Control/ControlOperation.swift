@@ -71,6 +71,12 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     // MARK: Privacy audit
     case privacyFacts = "privacy/facts"
     case auditList = "audit/list"
+    // MARK: Configuration, checks, live views
+    case configShow = "config/show"
+    case configDiff = "config/diff"
+    case checkStore = "check/store"
+    case health
+    case top
 
     /// Path below `/v1/`.
     package var path: String { rawValue }
@@ -81,12 +87,12 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
             .retentionStatus, .retentionVerify, .alertList, .alertShow, .alertKinds, .metricsShow, .metricsHistory, .metricsPeople, .metricsBudget,
-            .presenceSummary:
+            .presenceSummary, .configShow, .configDiff, .health, .top:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay; an audit is for who may read the store.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts:
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts, .checkStore:
             .admin
         }
     }

@@ -44,10 +44,21 @@ package struct Status: ControlOperation {
         package var commits: Int
         package var residentBytes: Int
         package var cpuMicroseconds: Int
+        /// False: whoever asks may only look. Then people and connections are rounded up to a power of two, and what passed down to a multiple of 1,024.
+        package var isExact: Bool
+        package var health: Health.Reply
+        /// Alerts that go on.
+        package var openAlerts: Int
+        /// Messages that some device has yet to get, rounded up to a power of two.
+        package var undelivered: Int
+        /// Of the file system that the store lies in; 0: not known yet.
+        package var diskBytes: Int
+        package var diskFreeBytes: Int
         package init(
             relayVersion: String, startedAt: Timestamp, now: Timestamp, processID: Int, listening: [String], publicURL: String, users: Int,
             devices: Int, openInvites: Int, connections: Int, messagesAccepted: Int, envelopesDelivered: Int, requestsRefused: Int,
-            storeBytes: Int, writerQueue: Int, commandsApplied: Int, commits: Int, residentBytes: Int, cpuMicroseconds: Int
+            storeBytes: Int, writerQueue: Int, commandsApplied: Int, commits: Int, residentBytes: Int, cpuMicroseconds: Int, isExact: Bool,
+            health: Health.Reply, openAlerts: Int, undelivered: Int, diskBytes: Int, diskFreeBytes: Int
         ) {
             self.relayVersion = relayVersion
             self.startedAt = startedAt
@@ -68,6 +79,12 @@ package struct Status: ControlOperation {
             self.commits = commits
             self.residentBytes = residentBytes
             self.cpuMicroseconds = cpuMicroseconds
+            self.isExact = isExact
+            self.health = health
+            self.openAlerts = openAlerts
+            self.undelivered = undelivered
+            self.diskBytes = diskBytes
+            self.diskFreeBytes = diskFreeBytes
         }
     }
 }

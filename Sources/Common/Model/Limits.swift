@@ -467,6 +467,21 @@ package enum Limits {
     /// Devices whose keys one request checks, at some 100 microseconds each: a few milliseconds of a thread that others need, too.
     package static let keyChecksAtOnce = 64
 
+    // MARK: Checks and live views
+
+    /// How long a look through the store may take unless an operator says otherwise, and at most: so long the write-ahead log is not emptied.
+    package static let storeCheckSeconds = 20
+    package static let storeCheckSecondsCeiling = 600
+    /// What is wrong with a store is not told in full: the first few show what sort of damage it is.
+    package static let storeCheckProblems = 20
+    /// A store that has not answered a probe after so long is one that does not serve.
+    package static let healthPatience = Duration.seconds(2)
+    /// Flushes of the data disk that a check measures, of one page each, and for how long at most: a rotating disk makes some 100 in a second.
+    package static let flushProbes = 200
+    package static let flushProbeTime = Duration.seconds(2)
+    /// Looks that a live view keeps, for its trends and for rates over a stretch in which the steps of the counts do not show.
+    package static let topLooks = 120
+
     // MARK: Client
 
     /// Sends of a client that wait for their answer: fills several of the relay's batches, and its sealed bytes fit in memory (64 × 64 KiB).

@@ -19,27 +19,32 @@ package struct SQLiteError: Error, CustomStringConvertible {
 package final class Database {
     package enum Access { case readWriteCreate, readOnly }
 
-    fileprivate let handle: OpaquePointer
+    let handle: OpaquePointer
+    /// For other threads.
+    package let interrupter: Interrupter
     private let log = LogLength()
 
     private final class LogLength { var pages = 0 }
 
     /// Opens in WAL mode with `synchronous=FULL` and checks that both are in force.
-    /// - Parameter combiningWrites: for a connection that writes much (``WriteCombining``).
-    package init(path: String, access: Access, combiningWrites: Bool = false) throws(SQLiteError) {
+    /// - Parameters:
+    ///   - combiningWrites: for a connection that writes much (``WriteCombining``).
+    ///   - isURI: the path is a `file:` URI with parameters of SQLite.
+    package init(path: String, access: Access, combiningWrites: Bool = false, isURI: Bool = false) throws(SQLiteError) {
         var opened: OpaquePointer?
         let flags =
             switch access {
             case .readWriteCreate: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             case .readOnly: SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             }
-        let code = sqlite3_open_v2(path, &opened, flags, combiningWrites ? WriteCombining.name : nil)
+        let code = sqlite3_open_v2(path, &opened, isURI ? flags | SQLITE_OPEN_URI : flags, combiningWrites ? WriteCombining.name : nil)
         guard code == SQLITE_OK, let opened else {
             let message = opened.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
             sqlite3_close_v2(opened)
             throw SQLiteError(code: code, message: message, doing: "opening the database")
         }
         handle = opened
+        interrupter = Interrupter(opened)
         sqlite3_busy_timeout(handle, 10_000)
         try execute("PRAGMA foreign_keys=ON")
         if access == .readWriteCreate {
@@ -55,7 +60,10 @@ package final class Database {
         }
     }
 
-    deinit { sqlite3_close_v2(handle) }
+    deinit {
+        interrupter.end()
+        sqlite3_close_v2(handle)
+    }
 
     /// Runs statements that take no parameters and give no rows.
     package func execute(_ sql: String) throws(SQLiteError) {

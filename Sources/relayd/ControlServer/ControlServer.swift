@@ -30,6 +30,9 @@ package struct ControlServerSettings: Sendable {
     package var configurationPath: String?
     /// Addresses of the relay itself, `host:port`.
     package var addresses: [String] = []
+    /// Nil: nobody can ask for it.
+    package var configuration: (any ConfigurationReport)?
+    package var phase: @Sendable () -> DaemonPhase = { .serving }
     package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String) {
         self.socket = socket
         self.access = access
@@ -147,7 +150,7 @@ package struct ControlServer: Sendable {
         } catch {
             throw ControlError(.badRequest, "the request's body cannot be read or is larger than \(Limits.controlBodyBytes) bytes")
         }
-        return Self.response(.ok, try await operations.serve(name, body: body, peer: peer))
+        return Self.response(.ok, try await operations.serve(name, body: body, peer: peer, access: access))
     }
 
     /// The metrics as Prometheus reads them.

@@ -63,7 +63,8 @@ extension Operations {
     private static func text(_ target: NoticeTarget) -> String {
         switch target {
         case .command(let path): path
-        case .webhook(let endpoint, let path): "\(endpoint)\(path)"
+        // A server often knows its callers by the path.
+        case .webhook(let endpoint, let path): "\(endpoint)\(path == "/" ? "/" : "/…")"
         }
     }
 

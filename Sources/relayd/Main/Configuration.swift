@@ -24,6 +24,9 @@ struct Configuration: Sendable, Equatable {
     var erasureGrace = Grace(Limits.erasureGrace)
     var purgeHours = 6
     var alerts = AlertSettings()
+    /// Where alerts go, as the file has it; empty: not there. The webhook goes before the command.
+    var alertCommand = "" { didSet { alerts.target = alertTarget } }
+    var alertWebhook = "" { didSet { alerts.target = alertTarget } }
     /// Nil: metrics are on the control socket only.
     var metricsAddress: ListenAddress?
     var people = PeopleSettings()
@@ -41,6 +44,8 @@ struct Configuration: Sendable, Equatable {
         get { Int(rates.anomalyWindow.components.seconds) }
         set { rates.anomalyWindow = .seconds(newValue) }
     }
+
+    private var alertTarget: NoticeTarget? { NoticeTarget(webhook: alertWebhook) ?? (alertCommand.isEmpty ? nil : .command(alertCommand)) }
 
     /// This host's name among others: the host and port of the public URL, which clients know anyway.
     var publicHost: String { String(effectivePublicURL.drop { $0 != "/" }.drop { $0 == "/" }) }

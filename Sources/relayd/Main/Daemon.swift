@@ -20,10 +20,8 @@ import UnixSignals
 
 /// The whole daemon: puts the modules together from the bottom up, runs them, and takes them down again.
 struct Daemon {
-    /// The configuration file, for reloads.
-    var path: String
-    /// The operator named the file: it must exist.
-    var named: Bool
+    var inForce: ConfigurationInForce
+    /// What it was started with.
     var configuration: Configuration
     var level: LogLevel
     /// Where every command of the store is recorded as well, for replays.
@@ -64,7 +62,7 @@ struct Daemon {
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
         let alertInbox = AlertInbox()
-        let published = PublishedMetrics(metrics.snapshot(at: startedAt))
+        let published = PublishedMetrics(metrics.snapshot(at: startedAt), of: metrics)
         LoopProbe.start(on: Array(group.makeIterator()), metrics)
         let presence = Presence(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(),
@@ -98,7 +96,7 @@ struct Daemon {
         let readiness = Readiness(
             awaited: configuration.metricsAddress == nil ? 2 : 3, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
-            settings: controlSettings(startedAt: startedAt),
+            settings: controlSettings(startedAt: startedAt, readiness),
             store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: published,
             ledger: ledger, clock: clock, group: group, logger: Logger(label: "control"), onListening: { readiness.one() })
         let gateway = Gateway(
@@ -106,13 +104,14 @@ struct Daemon {
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
-            path: path, named: named, configuration: configuration,
+            inForce: inForce,
             apply: { [level] configuration in
                 level.current = configuration.logLevel
                 gateway.apply(configuration.rates)
                 // A store that refuses has ended the process, or is ending it.
                 Task { try? await directory.apply(configuration.contacts) }
                 Task { await ledger.apply(configuration.people) }
+                Task { await alerts.apply(configuration.alerts) }
             }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
@@ -157,12 +156,14 @@ struct Daemon {
         return 0
     }
 
-    private func controlSettings(startedAt: Timestamp) -> ControlServerSettings {
+    private func controlSettings(startedAt: Timestamp, _ readiness: Readiness) -> ControlServerSettings {
         var settings = ControlServerSettings(
             socket: configuration.controlSocket,
             access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
             listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
-        settings.configurationPath = access(path, F_OK) == 0 ? path : nil
+        settings.configurationPath = inForce.inForce().path
+        settings.configuration = inForce
+        settings.phase = { readiness.phase }
         settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
         return settings
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import Glibc
 import RelayControl
 
@@ -22,11 +23,21 @@ struct Relayd: AsyncParsableCommand {
     @Flag(name: .customLong("check-config"), help: "Check the configuration, list what is in force, and exit.")
     var checkConfig = false
 
+    @Flag(help: "Print what --check-config lists as JSON.")
+    var json = false
+
+    @Flag(name: .customLong("manual-options"), help: .hidden)
+    var manualOptions = false
+
     @Flag(name: .customLong("sample-config"), help: .hidden)
     var sampleConfig = false
 
     @Option(name: .customLong("record-commands"), help: .hidden)
     var recordCommands: String?
+
+    func validate() throws {
+        if json, !checkConfig { throw ValidationError("--json says how --check-config prints: name both") }
+    }
 
     static func main() async {
         do {
@@ -44,6 +55,10 @@ struct Relayd: AsyncParsableCommand {
             print(ConfigurationText.sample, terminator: "")
             return 0
         }
+        if manualOptions {
+            print(ConfigurationManual.options, terminator: "")
+            return 0
+        }
         let path = config ?? Self.defaultConfiguration
         let file: ConfigurationFile
         do throws(ConfigurationProblems) {
@@ -54,13 +69,29 @@ struct Relayd: AsyncParsableCommand {
             return ControlErrorCode.configuration.exitStatus
         }
         if checkConfig {
-            print(ConfigurationText.listing(file, path: path), terminator: "")
-            return 0
+            return list(file, path)
         }
         ProcessSetup.begin()
         let level = LogLevel(file.configuration.logLevel)
         file.configuration.logDestination.bootstrap(level)
-        return await Daemon(path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands).run()
+        return await Daemon(
+            inForce: ConfigurationInForce(path: path, named: config != nil, file: file), configuration: file.configuration, level: level,
+            record: recordCommands
+        ).run()
+    }
+
+    /// What `--check-config` prints.
+    private func list(_ file: ConfigurationFile, _ path: String) -> Int32 {
+        guard json else {
+            print(ConfigurationText.listing(file, path: path), terminator: "")
+            return 0
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let reply = ConfigurationText.records(file.configuration, lines: file.lines, path: file.isThere ? path : nil)
+        guard let bytes = try? encoder.encode(reply) else { return ControlErrorCode.failed.exitStatus }
+        print(String(decoding: bytes, as: UTF8.self))
+        return 0
     }
 
     private static func complain(_ text: String) {

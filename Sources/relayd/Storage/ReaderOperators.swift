@@ -51,6 +51,11 @@ package struct KeyRow: Sendable {
 
 // What operators look at: contacts and blocks as they are, keys, audit entries of one kind.
 extension Reader {
+    // MARK: Health
+
+    /// True when the store answers.
+    package func answers() throws -> Bool { try rows("SELECT 1 FROM meta LIMIT 1") { $0.integer(0) == 1 }.allSatisfy(\.self) }
+
     // MARK: Contacts
 
     /// A user's contacts and blocks in the order of the others' identifiers.

@@ -35,6 +35,8 @@ package final class Store: Sendable {
     package let path: String
     private let lock: FileLock
     private let checkpointer: Checkpointer
+    /// Somebody looks through the whole file.
+    let checking = Mutex(false)
 
     /// Opens or creates, locks, migrates and checks the store at `path`.
     ///

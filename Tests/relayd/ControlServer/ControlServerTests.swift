@@ -236,7 +236,17 @@ import Testing
             #expect(change.0 == .exited(77))
             #expect(change.2.contains("may only look, and user/add changes something"))
             #expect(try await socket.call(UserList()).users.isEmpty)
-            for user in ["alice", "bob"] { _ = try await socket.call(UserAdd(user: user)) }
+            for user in ["alice", "bob", "carol"] { _ = try await socket.call(UserAdd(user: user)) }
+            // Counts of people are classes for who may only look.
+            let seen = try await asNobody(["status", "--json"], socket).1
+            let status = try JSONDecoder().decode(Status.Reply.self, from: Data(seen.utf8))
+            #expect(!status.isExact && status.users == 4 && status.openInvites == 4 && status.commandsApplied == 0, "\(status)")
+            let exact = try await socket.call(Status())
+            #expect(exact.isExact && exact.users == 3 && exact.commandsApplied > 0, "\(exact)")
+            for arguments in [["config", "show"], ["health", "ready"], ["top", "--count", "1"]] {
+                // This server has no configuration of its own.
+                #expect(try await asNobody(arguments, socket).0 == .exited(arguments[0] == "config" ? 1 : 0), "\(arguments)")
+            }
             for arguments in [["contact", "list", "--user", "alice"], ["block", "list"], ["block", "audit"], ["key", "list"], ["key", "audit"]] {
                 #expect(try await asNobody(arguments, socket).0 == .exited(0), "\(arguments)")
             }
@@ -247,7 +257,7 @@ import Testing
                 let refused = try await asNobody(arguments, socket)
                 #expect(refused.0 == .exited(77) && refused.1.isEmpty, "\(arguments): \(refused)")
             }
-            #expect(try await socket.call(AuditList()).entries.count == 2)
+            #expect(try await socket.call(AuditList()).entries.count == 3)
         }
     }
 

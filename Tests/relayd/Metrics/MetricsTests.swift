@@ -181,6 +181,26 @@ import Testing
         #expect(published.snapshot.number(.sends, "overloaded") == 1)
     }
 
+    /// A live view sees more than others only in a crowd.
+    @Test func aLookIsOfNowWhileManyMessagesPass() {
+        let metrics = Metrics()
+        let published = PublishedMetrics(metrics.snapshot(at: at), of: metrics)
+        metrics.sends.add(.accepted, Limits.metricMessageStep - 1)
+        metrics.sends.add(.failed)
+        #expect(!published.look(at: at).isLive && published.look(at: at).snapshot == published.snapshot)
+        published.publish(metrics.snapshot(at: at + Limits.metricInterval))
+        #expect(!published.look(at: at).isLive)
+        metrics.sends.add(.accepted, Limits.metricMessageStep)
+        published.publish(metrics.snapshot(at: at + Limits.metricInterval * 2))
+        metrics.sends.add(.failed)
+        let (look, isLive) = published.look(at: at + Limits.metricInterval * 3)
+        #expect(isLive && look.number(.sends, "failed") == 2 && look.number(.sends, "accepted") == Double(Limits.metricMessageStep))
+        #expect(published.snapshot.number(.sends, "failed") == 1)
+        // It is over with the crowd.
+        published.publish(metrics.snapshot(at: at + Limits.metricInterval * 3))
+        #expect(!published.look(at: at).isLive)
+    }
+
     /// How much people write is shown in steps; what goes wrong is shown as it is.
     @Test func messagesAreShownInSteps() {
         let metrics = Metrics()
