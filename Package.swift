@@ -56,7 +56,7 @@ let package = Package(
         .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
         .library(
             name: "Common",
-            targets: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayClient"]),
+            targets: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayBackup", "RelayClient"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
@@ -94,7 +94,9 @@ let package = Package(
 
         // Floor 3
         module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
-        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelaySQLite", nioCore, nioPosix]),
+        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelayCrypto", "RelaySQLite", nioCore, nioPosix]),
+
+        module("RelayBackup", "Common/Backup", ["RelayModel", "RelayControl", "RelayCrypto", "RelaySQLite"]),
 
         // Floor 4
         module(
@@ -126,15 +128,16 @@ let package = Package(
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayMetrics", "RelayControl", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
-                "RelayTelemetry", "RelayMessageSending",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayBackup", "RelayStorage", "RelayDirectory",
+                "RelayPresence", "RelayRetention", "RelayTelemetry", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore, nioPosix,
-                nioHTTP1,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayBackup", "RelayClient", "CQREncode",
+                nioCore,
+                nioPosix, nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode"]),
 
@@ -142,8 +145,9 @@ let package = Package(
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayHostAssigner", "RelayPresence",
-                "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer", "CSystemd",
+                "RelayModel", "RelayMetrics", "RelayCrypto", "RelaySQLite", "RelayHTTP", "RelayBackup", "RelayStorage", "RelayDirectory",
+                "RelayHostAssigner", "RelayPresence", "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl",
+                "RelayControlServer", "CSystemd",
                 nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
                 unixSignals, toml,
             ], path: "Sources/relayd/Main", exclude: ["CSystemd"], swiftSettings: strict),
@@ -156,8 +160,10 @@ let package = Package(
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        tests("RelayBackupTests", "Common/Backup", ["RelayBackup", "RelayCrypto", "RelayModel", "RelaySQLite", "RelayTestSupport"]),
         tests(
-            "RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayWire", swiftProtobuf]),
+            "RelayClientTests", "Common/Client",
+            ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayTestSupport", "RelayWire", swiftProtobuf]),
         tests(
             "RelayRetentionTests", "relayd/Retention",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
@@ -170,7 +176,9 @@ let package = Package(
         tests(
             "RelayPresenceTests", "relayd/Presence",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayPresence", "RelayTestSupport"]),
-        tests("RelayStorageTests", "relayd/Storage", ["RelayMetrics", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+        tests(
+            "RelayStorageTests", "relayd/Storage",
+            ["RelayCrypto", "RelayMetrics", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayMetrics", "RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests(
@@ -193,7 +201,8 @@ let package = Package(
         tests(
             "RelaydTests", "relayd/Main",
             [
-                "relayd", "RelayMetrics", "RelayStorage", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl", "RelayTelemetry",
+                "relayd", "RelayMetrics", "RelayBackup", "RelaySQLite", "RelayStorage", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl",
+                "RelayTelemetry",
                 "RelayTestSupport", logging,
             ]),
         tests(
@@ -228,7 +237,8 @@ let package = Package(
         tests(
             "IntegrationTests", "Integration",
             [
-                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelaySQLite", "RelayStorage",
+                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelayBackup", "RelaySQLite",
+                "RelayStorage",
                 nioCore, nioPosix, swiftProtobuf,
             ]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),

@@ -9,7 +9,7 @@ struct Floors {
             "CSQLite": 0, "CSodium": 0, "CZlib": 0, "COpenSSL": 0, "CSystemd": 0, "CQREncode": 0,
             "RelayModel": 1,
             "RelayWire": 2, "RelayControl": 2, "RelayCrypto": 2, "RelayTLS": 2, "RelaySQLite": 2, "RelayMetrics": 2,
-            "RelayHTTP": 3, "RelayStorage": 3,
+            "RelayHTTP": 3, "RelayStorage": 3, "RelayBackup": 3,
             "RelayClient": 4, "RelayDirectory": 4, "RelayHostAssigner": 4, "RelayPresence": 4, "RelayRetention": 4, "RelayTelemetry": 4,
             "RelayMessageSending": 5,
             "RelayGateway": 6, "RelayControlServer": 6, "ChatctlCommands": 6,

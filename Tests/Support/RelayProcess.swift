@@ -34,17 +34,19 @@ package final class RelayProcess: Sendable {
     ///   - onBlock: `leave` or `stay-hidden`.
     ///   - sections: more of the configuration file.
     ///   - offlineAfter: seconds, with a heartbeat every one.
+    ///   - port: of another relay that has ended: clients find this one in its place.
     package init(
         limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, metrics: Bool = false,
         recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
         environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = "",
-        offlineAfter: Int? = nil
+        offlineAfter: Int? = nil, port: Int? = nil
     ) throws {
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
         self.environment = environment
-        port = try FreePort.next()
+        let port = try port ?? FreePort.next()
+        self.port = port
         metricsPort = metrics ? try FreePort.next() : 0
         recordPath = recording ? directory.file("commands") : nil
         configuration = """

@@ -35,8 +35,9 @@ import Testing
             InviteRecord(id: InviteID($1), user: "alice", state: $0, createdAt: now, expiresAt: later)
         })
     private static let audit = AuditList.Reply(entries: [
-        AuditRecord(at: later, uid: 1000, operation: "user/remove", subject: "bob", reason: "left"),
-        AuditRecord(at: now, uid: 0, operation: "user/add", subject: "bob", reason: nil),
+        AuditRecord(number: 43, at: later, uid: 1001, operation: "user/add", result: "not_permitted", missed: 2, subject: "", reason: nil),
+        AuditRecord(number: 42, at: later, uid: 1000, operation: "user/remove", result: "done", subject: "bob", reason: "left"),
+        AuditRecord(number: 41, at: now, uid: 0, operation: "user/add", result: "done", subject: "bob", reason: nil),
     ])
     static let status = Status.Reply(
         relayVersion: "0.1.0", startedAt: Timestamp(milliseconds: now.milliseconds - 7_200_000), now: now, processID: 4711,
@@ -212,7 +213,10 @@ import Testing
         try check("key-audit", good) { $0.keyAudit(good) }
         let changed = KeyAuditCommand.Report(
             checked: 1, wrong: [], wrongCount: 0,
-            changes: [AuditRecord(at: Self.now, uid: 0, operation: "key/revoke", subject: Self.phone.id.description, reason: "leaked")])
+            changes: [
+                AuditRecord(
+                    number: 7, at: Self.now, uid: 0, operation: "key/revoke", result: "done", subject: Self.phone.id.description, reason: "leaked")
+            ])
         try check("key-audit-changes", changed) { $0.keyAudit(changed) }
         let bad = KeyAuditCommand.Report(checked: 1234, wrong: [Self.keys[2]], wrongCount: 1)
         try check("key-audit-wrong", bad) { $0.keyAudit(bad) }
@@ -226,6 +230,11 @@ import Testing
         try check("device-list", DeviceList.Reply(devices: [Self.phone, Self.evil])) { $0.devices([Self.phone, Self.evil]) }
     }
     @Test func deviceShow() throws { try check("device-show", Self.evil) { $0.device(Self.evil) } }
+    @Test func auditVerify() throws {
+        let reply = AuditVerify.Reply(
+            entries: 1234, first: 1, last: 1234, lastAt: Self.now, erased: 2, hash: String(repeating: "0123456789abcdef", count: 4), findings: [])
+        try check("audit-verify", reply) { $0.audit(reply) }
+    }
     @Test func auditList() throws { try check("audit-list", Self.audit) { $0.audit(Self.audit.entries) } }
     @Test func statusPage() throws { try check("status", Self.status) { $0.status(Self.status) } }
 

@@ -390,35 +390,3 @@ package struct DeviceRevoke: ControlOperation {
         }
     }
 }
-
-// MARK: Audit
-
-/// One change that an operator made.
-package struct AuditRecord: Codable, Sendable, Equatable {
-    package var at: Timestamp
-    /// The caller's user id on this system.
-    package var uid: UInt32
-    package var operation: String
-    /// What it was about: a user's name or an identifier.
-    package var subject: String
-    package var reason: String?
-    package init(at: Timestamp, uid: UInt32, operation: String, subject: String, reason: String?) {
-        self.at = at
-        self.uid = uid
-        self.operation = operation
-        self.subject = subject
-        self.reason = reason
-    }
-}
-
-/// The newest changes first.
-package struct AuditList: ControlOperation {
-    package static let name = ControlOperationName.auditList
-    /// 1 to 500; 100 when absent.
-    package var limit: Int?
-    package init(limit: Int? = nil) { self.limit = limit }
-    package struct Reply: Codable, Sendable {
-        package var entries: [AuditRecord]
-        package init(entries: [AuditRecord]) { self.entries = entries }
-    }
-}

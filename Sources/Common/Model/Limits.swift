@@ -456,6 +456,40 @@ package enum Limits {
     /// Devices whose keys one request checks, at some 100 microseconds each: a few milliseconds of a thread that others need, too.
     package static let keyChecksAtOnce = 64
 
+    // MARK: Operators' log
+
+    /// Entries of the operators' log that are kept; an older one goes for each that comes. Some 25 MB, and years of operating by hand.
+    package static let auditEntriesKept = 100_000
+    /// Refused and failed operations that are written down in a minute, of those who may operate and of all others each: what is beyond is counted in the
+    /// next entry. Whoever can open the socket could otherwise fill the log, and with it push out what others did.
+    package static let auditFailuresAMinute = 60
+    /// Random bytes that hide a subject and a reason in the chain of hashes: beyond what anybody can try.
+    package static let auditSaltBytes = 16
+    /// Entries that one look at the store checks.
+    package static let auditPage = 1000
+
+    // MARK: Backups
+
+    /// Pages that one step of a backup copies: 1 MiB, some milliseconds of a disk.
+    package static let backupStepPages = 256
+    /// Steps after which what was written is flushed: a flush of more at once would hold up the commits beside it.
+    package static let backupFlushSteps = 16
+    /// The longest that a backup rests between two steps. Otherwise it rests as long as the step took: the disk is there for the messages, but the
+    /// write-ahead log grows until the copy is done.
+    package static let backupRest = Duration.milliseconds(50)
+    /// What a backup leaves free on its file system: it must not be what stops the relay.
+    package static let backupReserveBytes = 64 * 1024 * 1024
+    /// The page of text behind the copy. With a count for each table it needs less than half.
+    package static let backupManifestBytes = 4096
+    /// Files of the folder that are looked at.
+    package static let backupFiles = 10_000
+    /// What is read of a file at once when it is copied or hashed.
+    package static let backupReadBytes = 1024 * 1024
+    /// Numbers that a plan to restore lists of each kind; more are counted.
+    package static let restoreListed = 100
+    /// For the migration of a store there must be this many times its size: a table may be written anew, and all of it stands in the log until the end.
+    package static let upgradeSpaceFactor = 3
+
     // MARK: Client
 
     /// Sends of a client that wait for their answer: fills several of the relay's batches, and its sealed bytes fit in memory (64 × 64 KiB).

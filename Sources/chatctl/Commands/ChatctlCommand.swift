@@ -31,6 +31,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
         PresenceCommand.self,
         PrivacyCommand.self,
         AuditCommand.self,
+        BackupCommand.self,
         StatusCommand.self,
     ]
 

@@ -6,6 +6,7 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOPosix
+import RelayBackup
 import RelayControl
 import RelayDirectory
 import RelayMessageSending
@@ -30,7 +31,10 @@ package struct ControlServerSettings: Sendable {
     package var configurationPath: String?
     /// Addresses of the relay itself, `host:port`.
     package var addresses: [String] = []
-    package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String) {
+    /// The folder of backups.
+    package var backups: String
+    package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String, backups: String) {
+        self.backups = backups
         self.socket = socket
         self.access = access
         self.startedAt = startedAt
@@ -62,7 +66,7 @@ package struct ControlServer: Sendable {
         operations = Operations(
             store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: metrics,
             ledger: ledger, settings: settings, clock: clock,
-            logger: logger)
+            logger: logger, backups: Backups(folder: BackupFolder(path: settings.backups, clock: clock), store: store.path))
     }
 
     /// Serves until the service group shuts down. Throws ``SocketFileError`` when the socket cannot be made.
@@ -93,9 +97,11 @@ package struct ControlServer: Sendable {
         do {
             try await application.run()
         } catch {
+            await operations.backups.stop()
             if let why = failure.withLock({ $0 }) { throw why }
             throw error
         }
+        await operations.backups.stop()
         unlink(socket)
         if let why = failure.withLock({ $0 }) { throw why }
     }
@@ -118,7 +124,9 @@ package struct ControlServer: Sendable {
         } catch {
             throw ControlError(.notPermitted, "relayd cannot find out who is calling", hint: "journalctl -u relayd says why")
         }
+        let name = request.uri.path.hasPrefix("/v1/") ? ControlOperationName(rawValue: String(request.uri.path.dropFirst("/v1/".count))) : nil
         guard let access else {
+            if let name, name.isAudited { await operations.writeDown(refused: name, peer) }
             throw refusal("you (user \(peer.uid)) may not operate this relay", needs: .view)
         }
         if request.uri.path == Self.metricsPath {
@@ -127,13 +135,14 @@ package struct ControlServer: Sendable {
             }
             return metrics.response
         }
-        guard request.uri.path.hasPrefix("/v1/"), let name = ControlOperationName(rawValue: String(request.uri.path.dropFirst("/v1/".count))) else {
+        guard let name else {
             throw ControlError(
                 .notFound, "there is no operation at \(request.uri.path)",
                 hint: "the operations are: " + ControlOperationName.allCases.map { "/v1/" + $0.path }.joined(separator: ", ") + ", "
                     + Self.metricsPath)
         }
         guard access >= name.access else {
+            if name.isAudited { await operations.writeDown(refused: name, peer) }
             throw refusal("you (user \(peer.uid)) may only look, and \(name.path) changes something", needs: .admin)
         }
         guard request.method == .post || (request.method == .get && name.access == .view) else {

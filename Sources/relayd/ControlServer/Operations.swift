@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import Logging
 import NIOCore
+import RelayBackup
 import RelayControl
 import RelayDirectory
 import RelayMessageSending
@@ -25,9 +26,20 @@ struct Operations: Sendable {
     let settings: ControlServerSettings
     let clock: any WallClock
     let logger: Logger
+    let backups: Backups
+    let auditAllowance = AuditAllowance()
 
-    /// Runs one operation for a caller who is allowed to, and gives the reply as JSON.
+    /// Runs one operation for a caller who is allowed to, and gives the reply as JSON. What changes something is in the operators' log then.
     func serve(_ name: ControlOperationName, body: ByteBuffer, peer: PeerCredentials) async throws(ControlError) -> [UInt8] {
+        do throws(ControlError) {
+            return try await run(name, body: body, peer: peer)
+        } catch {
+            if name.isAudited { await writeDown(name, failed: error, body, peer) }
+            throw error
+        }
+    }
+
+    private func run(_ name: ControlOperationName, body: ByteBuffer, peer: PeerCredentials) async throws(ControlError) -> [UInt8] {
         // Exhaustive on purpose: an operation without a line here does not compile.
         switch name {
         case .hello:
@@ -158,11 +170,13 @@ struct Operations: Sendable {
         case .presenceSummary: try await presenceSummary(body)
         // MARK: Privacy audit
         case .privacyFacts: try await privacyFacts(body)
-        case .auditList:
-            try await answer(AuditList.self, body) { request in
-                let limit = try limit(request.limit, default: 100)
-                return AuditList.Reply(entries: try await directory.audit(limit: limit).map { AuditRecord($0) })
-            }
+        case .auditList: try await auditList(body)
+        case .auditVerify: try await auditVerify(body)
+        case .backupCreate: try await backupCreate(body, peer)
+        case .backupVerify: try await backupVerify(body)
+        case .backupStatus: try await backupStatus(body)
+        case .backupList: try await backupList(body)
+        case .backupPrune: try await backupPrune(body, peer)
         }
     }
 
@@ -180,6 +194,8 @@ struct Operations: Sendable {
             throw error
         } catch let error as DirectoryError {
             throw ControlError(error, subject: subject(request))
+        } catch let error as BackupError {
+            throw ControlError(error, backups.folder.path)
         } catch {
             let token = CorrelationToken()
             logger.error(

@@ -47,6 +47,7 @@ extension Operations {
     func alertTest(_ body: ByteBuffer, _ caller: PeerCredentials) async throws(ControlError) -> [UInt8] {
         try await answer(AlertTest.self, body) { _ in
             let took = try await alerting { () throws(AlertError) in try await alerts.test() }
+            try await directory.audit(try actor(caller, .alertTest, ""))
             note(.alertTest, caller)
             return AlertTest.Reply(target: alerts.target.target.map(Self.text) ?? "", milliseconds: Int(took.milliseconds))
         }

@@ -15,6 +15,8 @@ struct Configuration: Sendable, Equatable {
     var viewGroup = "relayd-view"
     var storePath = "/var/lib/relayd/relay.db"
     var storeReaders = 2
+    /// Empty: beside the store.
+    var backups = ""
     var messageBytes = Limits.bodyBytes
     var devicesPerUser = Limits.devicesPerUser
     var pushMembers = Limits.chatMembers
@@ -35,6 +37,11 @@ struct Configuration: Sendable, Equatable {
 
     /// What invite links begin with.
     var effectivePublicURL: String { publicURL.isEmpty ? "http://\(listenAddress)" : publicURL }
+
+    /// The folder of backups.
+    var effectiveBackups: String {
+        backups.isEmpty ? storePath.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/backups" : backups
+    }
 
     /// ``RateLimits/anomalyWindow`` as the file has it.
     var anomalySeconds: Int {

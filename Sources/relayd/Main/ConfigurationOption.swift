@@ -74,6 +74,20 @@ struct ConfigurationOption: Sendable {
         .group("view_group", \.viewGroup, ["Its members may look, not change."]),
         .path("store", "path", \.storePath, ["The database. Its directory must be relayd's own."], atMost: 4000),
         .number("store", "readers", \.storeReaders, 1...16, ["Threads that read the database; one more writes."]),
+        ConfigurationOption(
+            section: "backup", key: "directory", allowed: "an absolute path of at most 4000 bytes, or \"\"",
+            documentation: [
+                "Where chatctl backup create and upgrades put their copies. It must be relayd's own; best on another disk.",
+                "Empty: the folder backups beside the database.",
+            ],
+            read: { .text($0.backups) },
+            write: { configuration, value in
+                guard case .text(let text) = value, text.isEmpty || text.hasPrefix("/"), text.utf8.count <= 4000, !text.utf8.contains(0) else {
+                    return false
+                }
+                configuration.backups = text
+                return true
+            }),
         .flag(
             "contacts", "everyone", \.contacts.everyone,
             [

@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+import RelayBackup
 import RelayControl
 import RelayControlServer
 import RelayCrypto
@@ -43,9 +44,26 @@ struct Daemon {
         let tally = PeopleTally()
         let store: Store
         do {
+            let lock = try FileLock(ofStore: configuration.storePath)
+            let upgrade = StoreUpgrade(
+                store: configuration.storePath, folder: BackupFolder(path: configuration.effectiveBackups, clock: clock))
+            if let done = try upgrade.run(progress: { Systemd.busy($0) }) {
+                logger.notice(
+                    "the store was upgraded",
+                    metadata: [
+                        "from": "\(done.from)", "to": "\(done.to)", "snapshot": "\(done.snapshot)", "milliseconds": "\(done.took.milliseconds)",
+                        "bytes": "\(done.bytesAfter)",
+                    ])
+            }
             store = try Store(
-                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, metrics: metrics, observer: tally,
+                path: configuration.storePath, lock: lock, clock: clock, readers: configuration.storeReaders, record: record, metrics: metrics,
+                observer: tally,
                 onFailure: { failure.report($0) })
+        } catch let refused as StoreUpgrade.Refused {
+            // Starting again would not help: the unit file knows this status.
+            logger.critical("\(refused.description)")
+            logger.critical("\(refused.hint)")
+            return ControlErrorCode.configuration.exitStatus
         } catch {
             logger.critical("\(error)")
             return 1
@@ -161,7 +179,8 @@ struct Daemon {
         var settings = ControlServerSettings(
             socket: configuration.controlSocket,
             access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
-            listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
+            listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL,
+            backups: configuration.effectiveBackups)
         settings.configurationPath = access(path, F_OK) == 0 ? path : nil
         settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
         return settings

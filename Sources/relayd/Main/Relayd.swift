@@ -1,6 +1,8 @@
 import ArgumentParser
 import Glibc
+import RelayBackup
 import RelayControl
+import RelayModel
 
 /// `relayd`: reads its options, then runs the daemon.
 @main
@@ -21,6 +23,11 @@ struct Relayd: AsyncParsableCommand {
 
     @Flag(name: .customLong("check-config"), help: "Check the configuration, list what is in force, and exit.")
     var checkConfig = false
+
+    @Flag(
+        name: .customLong("rehearse-upgrade"),
+        help: "Try what this version would change in the store on a copy, say how long it takes, and exit. Another version may run meanwhile.")
+    var rehearseUpgrade = false
 
     @Flag(name: .customLong("sample-config"), help: .hidden)
     var sampleConfig = false
@@ -58,9 +65,23 @@ struct Relayd: AsyncParsableCommand {
             return 0
         }
         ProcessSetup.begin()
+        if rehearseUpgrade { return Self.rehearse(file.configuration) }
         let level = LogLevel(file.configuration.logLevel)
         file.configuration.logDestination.bootstrap(level)
         return await Daemon(path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands).run()
+    }
+
+    private static func rehearse(_ configuration: Configuration) -> Int32 {
+        let upgrade = StoreUpgrade(
+            store: configuration.storePath, folder: BackupFolder(path: configuration.effectiveBackups, clock: SystemWallClock()))
+        do throws(StoreUpgrade.Refused) {
+            print(try upgrade.rehearse(keepsSnapshot: false)?.text ?? "There is nothing to upgrade.\n", terminator: "")
+            return 0
+        } catch {
+            complain(error.description)
+            complain(error.hint)
+            return ControlErrorCode.configuration.exitStatus
+        }
     }
 
     private static func complain(_ text: String) {

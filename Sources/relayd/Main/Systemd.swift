@@ -13,6 +13,9 @@ enum Systemd {
         notify("RELOADING=1\nMONOTONIC_USEC=\(time.tv_sec * 1_000_000 + time.tv_nsec / 1000)\nSTATUS=reloading the configuration")
     }
 
+    /// Something takes long before relayd is ready: systemd waits for up to an hour more.
+    static func busy(_ status: String) { notify("EXTEND_TIMEOUT_USEC=3600000000\nSTATUS=\(status)") }
+
     static func stopping(_ status: String) { notify("STOPPING=1\nSTATUS=\(status)") }
 
     private static func notify(_ state: String) {

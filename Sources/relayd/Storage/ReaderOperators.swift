@@ -225,7 +225,7 @@ extension Reader {
     package func auditOfContacts(limit: Int) throws -> [AuditRow] {
         try rows(
             """
-            SELECT stamp, uid, operation, subject, reason FROM audit WHERE operation LIKE 'block/%' OR operation LIKE 'contact/%'
+            SELECT \(Self.auditColumns) FROM audit WHERE operation LIKE 'block/%' OR operation LIKE 'contact/%'
             ORDER BY stamp DESC LIMIT ?
             """, bind: { $0.bind(1, limit) }, Reader.auditRow)
     }
@@ -233,14 +233,7 @@ extension Reader {
     /// What operators did about keys, newest first.
     package func auditOfKeys(limit: Int) throws -> [AuditRow] {
         try rows(
-            "SELECT stamp, uid, operation, subject, reason FROM audit WHERE operation LIKE 'key/%' ORDER BY stamp DESC LIMIT ?",
+            "SELECT \(Self.auditColumns) FROM audit WHERE operation LIKE 'key/%' ORDER BY stamp DESC LIMIT ?",
             bind: { $0.bind(1, limit) }, Reader.auditRow)
-    }
-
-    static func auditRow(_ row: Statement) -> AuditRow {
-        AuditRow(
-            at: Stamp(rawValue: row.unsigned(0)).time,
-            actor: Actor(
-                uid: UInt32(truncatingIfNeeded: row.integer(1)), operation: row.text(2) ?? "", subject: row.text(3) ?? "", reason: row.text(4)))
     }
 }

@@ -31,6 +31,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     /// Those who are not removed.
     var userCount: Int
     var contactPolicy: ContactPolicy
+    /// The operators' log ends here.
+    var auditEnd: AuditEnd
 
     /// Takes over a migrated database.
     init(database: Database) throws(SQLiteError) {
@@ -42,6 +44,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         lastStamp = Stamp(rawValue: UInt64(bitPattern: try database.integer("SELECT value FROM meta WHERE key = 'last_stamp'") ?? 0))
         storedStamp = lastStamp
         contactPolicy = ContactPolicy(bits: try database.integer("SELECT value FROM meta WHERE key = 'contact_policy'") ?? ContactPolicy().bits)
+        auditEnd = try AuditEnd(of: database)
         userCount = Int(try database.integer("SELECT count(*) FROM users WHERE removed = 0") ?? 0)
     }
 
@@ -115,16 +118,6 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         } catch let rejection as Rejection {
             // Rejections are thrown before anything was changed.
             return .rejected(rejection)
-        }
-    }
-
-    func audit(_ actor: Actor, at stamp: Stamp) throws(SQLiteError) {
-        try statements.insertAudit.run {
-            $0.bind(1, stamp.rawValue)
-            $0.bind(2, Int64(actor.uid))
-            $0.bind(3, actor.operation)
-            $0.bind(4, actor.subject)
-            $0.bind(5, actor.reason)
         }
     }
 

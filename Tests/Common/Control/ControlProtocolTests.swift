@@ -30,7 +30,7 @@ import Testing
         let changes: Set<ControlOperationName> = [
             .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts,
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts, .backupCreate, .backupVerify, .backupPrune,
         ]
         for name in ControlOperationName.allCases { #expect((name.access == .admin) == changes.contains(name), "\(name.path)") }
         #expect(ControlAccess.view < .admin)

@@ -142,7 +142,7 @@ import Testing
             ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store]"
+                "relayd.toml:1: there is no section [database]: the sections are [alerts], [backup], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store]"
             ),
             ("[presence]\nheartbeat = 20\n", "relayd.toml:2: presence.offline_after is 30, which is less than two heartbeats of 20 seconds"),
             ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),

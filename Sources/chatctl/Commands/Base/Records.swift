@@ -82,16 +82,6 @@ extension Page {
         }
     }
 
-    mutating func audit(_ entries: [AuditRecord]) {
-        table(
-            ["TIME", Column("UID", .right), "OPERATION", "SUBJECT", "REASON"],
-            entries.map { entry in
-                [
-                    Cell(Figures.time(entry.at)), "\(entry.uid)", Cell(entry.operation, .strong), Cell(entry.subject), Cell(entry.reason ?? ""),
-                ]
-            })
-    }
-
     mutating func status(_ status: Status.Reply) {
         let batch = status.commits == 0 ? "" : " (\(Figures.decimal(Double(status.commandsApplied) / Double(status.commits), digits: 1)) a commit)"
         let running = status.now - status.startedAt
