@@ -3,11 +3,18 @@ SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup build release demo test test-tsan scenarios fuzz bench bench-short format lint clean
+.PHONY: help setup build release deb demo test test-tsan scenarios fuzz bench bench-short format lint clean
 
 # The test targets of the parts where threads and event loops meet.
 CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
+# Those that start the real programs have the machine to themselves: some wait for what a person would call soon.
+PROCESSES := ^(IntegrationTests|ScenarioTests)\.
 SWIFT_FILES := Package.swift Sources Tests
+# What the same source gives is the same bytes, wherever it lies: no path of this machine gets into the programs, nor into what
+# debuggers read. And what the linker can make read-only before the program runs is.
+RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath \
+    -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. -Xcxx -ffile-prefix-map=$(CURDIR)=. \
+    -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 # Compiler progress is noise on a good day; warnings and errors still come through.
 QUIET := --quiet
 
@@ -30,7 +37,9 @@ demo: ## the whole product in a few minutes: a relay, two people, 1,000 messages
 	@KEEP=$(KEEP) Tests/Demo/demo.sh "$$(swift build --show-bin-path)"
 
 test: build ## every test: unit, property, integration with the real programs, scenarios
-	@swift test --skip-build --disable-xctest
+	@swift test --skip-build --disable-xctest --skip '$(PROCESSES)'
+	@swift test --skip-build --disable-xctest --filter '^IntegrationTests\.'
+	@swift test --skip-build --disable-xctest --filter '^ScenarioTests\.'
 
 test-tsan: setup ## the concurrent parts under the thread sanitizer, in a build of their own
 	@echo "building with the thread sanitizer into .build-tsan (the first time takes some minutes)"
@@ -53,12 +62,15 @@ bench-short: build ## all loads, small: only whether promises hold (debug build;
 
 release: setup ## release build without Swift libraries to carry along; prints the stripped sizes
 	@echo "building for release (the first time takes about ten minutes)"
-	@swift build $(QUIET) -c release --static-swift-stdlib --product relayd
-	@swift build $(QUIET) -c release --static-swift-stdlib --product chatctl
+	@swift build $(QUIET) $(RELEASE_FLAGS) --product relayd
+	@swift build $(QUIET) $(RELEASE_FLAGS) --product chatctl
 	@for program in relayd chatctl; do \
 	    strip -o .build/release/$$program.stripped .build/release/$$program; \
 	    printf '%-8s %5.1f MB stripped\n' $$program "$$(( $$(stat -L -c %s .build/release/$$program.stripped) / 100000 ))e-1"; \
 	done
+
+deb: ## the Debian packages relayd and chatctl, with those for debuggers, into .build/deb (a release build)
+	@packaging/deb.sh
 
 format: ## format every Swift file in place
 	@swift format format --in-place --recursive --parallel $(SWIFT_FILES)

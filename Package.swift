@@ -34,6 +34,7 @@ let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swi
 let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
 let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -56,7 +57,7 @@ let package = Package(
         .library(name: "FaultInjection", type: .dynamic, targets: ["FaultInjection"]),
         .library(
             name: "Common",
-            targets: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayClient"]),
+            targets: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayBackup", "RelayClient"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio.git", exact: "2.101.2"),
@@ -79,6 +80,7 @@ let package = Package(
         system("CZlib", "Common/Crypto", "zlib", "zlib1g-dev"),
         system("COpenSSL", "Common/TLS", "openssl", "libssl-dev"),
         system("CSystemd", "relayd/Main", "libsystemd", "libsystemd-dev"),
+        .systemLibrary(name: "CTimex", path: "Sources/chatctl/Commands/CTimex"),
         system("CQREncode", "chatctl/Commands", "libqrencode", "libqrencode-dev"),
 
         // Floor 1
@@ -88,18 +90,24 @@ let package = Package(
         module("RelayWire", "Common/Wire", ["RelayModel", swiftProtobuf, nioCore], exclude: ["relay.proto", "client.proto"]),
         module("RelayControl", "Common/Control", ["RelayModel"]),
         module("RelayCrypto", "Common/Crypto", ["RelayModel", "CSodium", "CZlib"], exclude: ["CSodium", "CZlib"]),
-        module("RelayTLS", "Common/TLS", ["COpenSSL"], exclude: ["COpenSSL"]),
+        module("RelayTLS", "Common/TLS", ["RelayModel", "COpenSSL", nioCore], exclude: ["COpenSSL"]),
         module("RelaySQLite", "Common/SQLite", ["CSQLite"], exclude: ["CSQLite"]),
         module("RelayMetrics", "relayd/Metrics", ["RelayModel"]),
 
         // Floor 3
         module("RelayHTTP", "Common/HTTP", ["RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1]),
-        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelaySQLite", nioCore, nioPosix]),
+        module("RelayStorage", "relayd/Storage", ["RelayModel", "RelayMetrics", "RelayCrypto", "RelaySQLite", nioCore, nioPosix]),
+
+        module("RelayBackup", "Common/Backup", ["RelayModel", "RelayControl", "RelayCrypto", "RelaySQLite"]),
+
+        module(
+            "RelayListening", "relayd/Listening",
+            ["RelayModel", nioCore, nioPosix, nioHTTP1, nioExtras, hummingbird, hummingbirdCore, logging, serviceLifecycle]),
 
         // Floor 4
         module(
             "RelayClient", "Common/Client",
-            ["RelayModel", "RelayWire", "RelayCrypto", "RelayHTTP", "RelaySQLite", nioCore, nioPosix, swiftProtobuf]),
+            ["RelayModel", "RelayWire", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", nioCore, nioPosix, swiftProtobuf]),
         module("RelayDirectory", "relayd/Directory", ["RelayModel", "RelayCrypto", "RelayStorage"]),
         module("RelayHostAssigner", "relayd/HostAssigner", ["RelayModel"]),
         module("RelayRetention", "relayd/Retention", ["RelayModel", "RelayCrypto", "RelayStorage"]),
@@ -118,31 +126,35 @@ let package = Package(
         module(
             "RelayGateway", "relayd/Gateway",
             [
-                "RelayModel", "RelayMetrics", "RelayWire", "RelayHTTP", "RelayTLS", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
-                "RelayPresence", "RelayMessageSending", nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird,
+                "RelayModel", "RelayMetrics", "RelayWire", "RelayHTTP", "RelayListening", "RelayTLS", "RelayStorage", "RelayDirectory",
+                "RelayHostAssigner", "RelayPresence", "RelayMessageSending", nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1,
+                hummingbird,
                 hummingbirdCore, swiftProtobuf, logging,
                 serviceLifecycle,
             ]),
         module(
             "RelayControlServer", "relayd/ControlServer",
             [
-                "RelayModel", "RelayMetrics", "RelayControl", "RelayHTTP", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
-                "RelayTelemetry", "RelayMessageSending",
+                "RelayModel", "RelayMetrics", "RelayControl", "RelayCrypto", "RelayHTTP", "RelayListening", "RelayBackup", "RelayStorage",
+                "RelayDirectory", "RelayPresence", "RelayRetention", "RelayTelemetry", "RelayMessageSending",
                 nioCore, nioPosix, nioHTTP1, httpTypes, nioHTTPTypes, nioHTTPTypesHTTP1, hummingbird, hummingbirdCore, logging,
             ]),
         module(
             "ChatctlCommands", "chatctl/Commands",
             [
-                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayClient", "CQREncode", nioCore, nioPosix,
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayBackup", "RelayClient",
+                "CQREncode", "CTimex", nioCore,
+                nioPosix,
                 nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
-            ], exclude: ["CQREncode"]),
+            ], exclude: ["CQREncode", "CTimex"]),
 
         // Floor 7: the two programs.
         .executableTarget(
             name: "relayd",
             dependencies: [
-                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayDirectory", "RelayHostAssigner",
+                "RelayModel", "RelayMetrics", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayBackup", "RelayStorage", "RelayDirectory",
+                "RelayHostAssigner",
                 "RelayPresence", "RelayRetention", "RelayTelemetry", "RelayMessageSending", "RelayGateway", "RelayControl", "RelayControlServer",
                 "CSystemd",
                 nioCore, nioPosix, argumentParser, logging, serviceLifecycle,
@@ -156,22 +168,29 @@ let package = Package(
         tests("RelayMetricsTests", "relayd/Metrics", ["RelayMetrics", "RelayModel", "RelayTestSupport"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
+        tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", nioCore, nioEmbedded]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        tests("RelayListeningTests", "relayd/Listening", ["RelayListening"]),
+        tests("RelayBackupTests", "Common/Backup", ["RelayBackup", "RelayCrypto", "RelayModel", "RelaySQLite", "RelayTestSupport"]),
         tests(
-            "RelayClientTests", "Common/Client", ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayWire", swiftProtobuf]),
+            "RelayClientTests", "Common/Client",
+            ["RelayClient", "RelayCrypto", "RelayHTTP", "RelayModel", "RelaySQLite", "RelayTestSupport", "RelayWire", swiftProtobuf]),
         tests(
             "RelayRetentionTests", "relayd/Retention",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayRetention", "RelayTestSupport", nioCore]),
         tests(
             "RelayTelemetryTests", "relayd/Telemetry",
             [
-                "RelayCrypto", "RelayModel", "RelayMetrics", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayTelemetry", "RelayTestSupport",
+                "RelayCrypto", "RelayModel", "RelayMetrics", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayStorage", "RelayTelemetry",
+                "RelayTestSupport",
                 nioCore, nioPosix, nioHTTP1, logging,
             ]),
         tests(
             "RelayPresenceTests", "relayd/Presence",
             ["RelayModel", "RelaySQLite", "RelayStorage", "RelayPresence", "RelayTestSupport"]),
-        tests("RelayStorageTests", "relayd/Storage", ["RelayMetrics", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
+        tests(
+            "RelayStorageTests", "relayd/Storage",
+            ["RelayCrypto", "RelayMetrics", "RelayModel", "RelaySQLite", "RelayStorage", "RelayTestSupport", nioCore]),
         tests("RelayDirectoryTests", "relayd/Directory", ["RelayCrypto", "RelayModel", "RelayStorage", "RelayDirectory", "RelayTestSupport"]),
         tests("RelayMessageSendingTests", "relayd/MessageSending", ["RelayMetrics", "RelayModel", "RelayStorage", "RelayMessageSending", nioCore]),
         tests(
@@ -194,7 +213,8 @@ let package = Package(
         tests(
             "RelaydTests", "relayd/Main",
             [
-                "relayd", "RelayMetrics", "RelayStorage", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl", "RelayTelemetry",
+                "relayd", "RelayMetrics", "RelayBackup", "RelaySQLite", "RelayStorage", "RelayGateway", "RelayHTTP", "RelayModel", "RelayControl",
+                "RelayTelemetry",
                 "RelayTestSupport", logging,
             ]),
         tests(
@@ -209,7 +229,10 @@ let package = Package(
         // Across the modules. Support starts the real programs for the others.
         .target(
             name: "RelayTestSupport",
-            dependencies: ["RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", swiftProtobuf, nioPosix], path: "Tests/Support",
+            dependencies: [
+                "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayClient", "COpenSSL", swiftProtobuf, nioPosix,
+            ],
+            path: "Tests/Support",
             swiftSettings: strict),
         .target(name: "AllocationCounter", path: "Tests/Preload/AllocationCounter"),
         .target(name: "FaultInjection", path: "Tests/Preload/FaultInjection"),
@@ -225,12 +248,12 @@ let package = Package(
             name: "websocket-echo", dependencies: ["RelayModel", "RelayHTTP", "RelayTLS", nioCore, nioPosix], path: "Tests/Echo",
             swiftSettings: strict),
         tests("LayeringTests", "Layering", []),
-        tests("DocumentTests", "Documents", ["RelayMetrics", "RelayModel", "RelayWire"]),
+        tests("DocumentTests", "Documents", ["RelayControl", "RelayMetrics", "RelayModel", "RelayWire"]),
         tests(
             "IntegrationTests", "Integration",
             [
-                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayClient", "RelaySQLite", "RelayStorage",
-                nioCore, nioPosix, swiftProtobuf,
+                "RelayTestSupport", "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayClient", "RelayBackup", "RelaySQLite",
+                "RelayStorage", nioCore, nioPosix, nioHTTP1, swiftProtobuf,
             ]),
         tests("ScenarioTests", "Scenarios/Runner", ["RelayTestSupport", "RelayModel", "RelayControl", "RelayClient", "RelayStorage"]),
     ],

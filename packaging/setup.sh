@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building (or showing) relayd needs and that are missing. Does nothing, and asks apt
-# nothing, when all of them are there. Run by the Makefile: setup.sh build | demo
+# nothing, when all of them are there. Run by the Makefile: setup.sh build | demo | deb
 set -euo pipefail
 
 purpose=${1:-build}
-case $purpose in build | demo) ;; *) echo "usage: setup.sh build|demo" >&2; exit 64 ;; esac
+case $purpose in build | demo | deb) ;; *) echo "usage: setup.sh build|demo|deb" >&2; exit 64 ;; esac
 
 # package, why it is needed
 needs=(
@@ -19,6 +19,10 @@ needs=(
     "mandoc|checks the man pages, in the tests"
 )
 if [ "$purpose" = demo ]; then needs+=("gdb|its gcore dumps the running relay's memory, to search it for plaintext"); fi
+
+if [ "$purpose" = deb ]; then
+    needs+=("debhelper|assembles the packages" "dpkg-dev|builds the packages" "dh-apparmor|installs the AppArmor profile")
+fi
 
 missing=()
 reasons=()

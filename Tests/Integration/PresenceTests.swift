@@ -92,7 +92,7 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(10))) func theReferenceClientShowsIt() async throws {
-        let relay = try RelayProcess(everyoneIsContact: false, offlineAfter: 4)
+        let relay = try RelayProcess(everyoneIsContact: false, offlineAfter: 60)
         try await relay.start()
         let chatctl = relay.chatctl
         var devices: [TestDevice] = []

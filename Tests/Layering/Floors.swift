@@ -6,10 +6,10 @@ struct Floors {
 
     static let relayd = Floors(
         floorOf: [
-            "CSQLite": 0, "CSodium": 0, "CZlib": 0, "COpenSSL": 0, "CSystemd": 0, "CQREncode": 0,
+            "CSQLite": 0, "CSodium": 0, "CZlib": 0, "COpenSSL": 0, "CSystemd": 0, "CQREncode": 0, "CTimex": 0,
             "RelayModel": 1,
             "RelayWire": 2, "RelayControl": 2, "RelayCrypto": 2, "RelayTLS": 2, "RelaySQLite": 2, "RelayMetrics": 2,
-            "RelayHTTP": 3, "RelayStorage": 3,
+            "RelayHTTP": 3, "RelayListening": 3, "RelayStorage": 3, "RelayBackup": 3,
             "RelayClient": 4, "RelayDirectory": 4, "RelayHostAssigner": 4, "RelayPresence": 4, "RelayRetention": 4, "RelayTelemetry": 4,
             "RelayMessageSending": 5,
             "RelayGateway": 6, "RelayControlServer": 6, "ChatctlCommands": 6,
@@ -22,8 +22,8 @@ struct Floors {
         reserved: [
             "ArgumentParser": ["relayd", "ChatctlCommands"],
             "TOMLKit": ["relayd"],
-            "Hummingbird": ["RelayGateway", "RelayControlServer"],
-            "HummingbirdCore": ["RelayGateway", "RelayControlServer"],
+            "Hummingbird": ["RelayListening", "RelayGateway", "RelayControlServer"],
+            "HummingbirdCore": ["RelayListening", "RelayGateway", "RelayControlServer"],
         ])
 
     /// The folder below `Sources` that a target lives in, which says whose it is.

@@ -23,6 +23,8 @@ package enum Preload {
             case kill = 3
             /// Nothing, but ``seen`` counts.
             case count = 4
+            /// The call waits until this is disarmed.
+            case hold = 5
         }
         package enum Operation: Int64, Sendable { case any, flush, write }
         package enum File: Int64, Sendable {

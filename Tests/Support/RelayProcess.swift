@@ -10,7 +10,9 @@ package final class RelayProcess: Sendable {
     /// Written beside each run, when asked for: `--record-commands`.
     package let recordPath: String?
     private let configuration: String
+    private let scheme: String
     private let environment: [String: String]
+    private let listening: [(name: String, descriptor: Int32)]
 
     private struct State {
         var running: Subprocess?
@@ -19,7 +21,7 @@ package final class RelayProcess: Sendable {
     }
     private let state = Mutex(State())
 
-    package var url: String { "http://127.0.0.1:\(port)" }
+    package var url: String { "\(scheme)://127.0.0.1:\(port)" }
     package var controlSocket: String { directory.file("control.sock") }
     package var storePath: String { directory.file("relay.db") }
     package var configurationPath: String { directory.file("relayd.toml") }
@@ -33,24 +35,38 @@ package final class RelayProcess: Sendable {
     ///   - environment: goes on top of the tests' own.
     ///   - onBlock: `leave` or `stay-hidden`.
     ///   - sections: more of the configuration file.
+    ///   - listen: more keys of the `[listen]` table.
+    ///   - tls: the certificate for TLS.
+    ///   - unixSocket: where it listens instead of a port.
     ///   - offlineAfter: seconds, with a heartbeat every one.
+    ///   - listening: sockets that relayd finds open, as those that systemd hands over.
+    ///   - port: of another relay that has ended: clients find this one in its place.
     package init(
         limits: [String: Int] = [:], flags: [String: Bool] = [:], everyoneIsContact: Bool = true, metrics: Bool = false,
         recording: Bool = false, logLevel: String = "debug",
         directory: TemporaryDirectory? = nil,
         environment: [String: String] = [:], onBlock: String = "leave", tellsBlocked: Bool = true, sections: String = "",
-        offlineAfter: Int? = nil
+        offlineAfter: Int? = nil, listen: String = "", tls: TestAuthority.Pair? = nil, unixSocket: String? = nil, port: Int? = nil,
+        listening: [(name: String, descriptor: Int32)] = []
     ) throws {
+        self.listening = listening
         let directory = try directory ?? TemporaryDirectory()
         self.directory = directory
         self.environment = environment
-        port = try FreePort.next()
+        let port = try port ?? FreePort.next()
+        self.port = port
         metricsPort = metrics ? try FreePort.next() : 0
         recordPath = recording ? directory.file("commands") : nil
+        scheme = tls == nil ? "http" : "https"
         configuration = """
             [listen]
-            address = "127.0.0.1:\(port)"
-            public_url = "http://127.0.0.1:\(port)"
+            address = "\(unixSocket.map { "unix:\($0)" } ?? "127.0.0.1:\(port)")"
+            public_url = "\(scheme)://127.0.0.1:\(port)"
+            \(listen)
+
+            [tls]
+            certificate = "\(tls?.certificate ?? "")"
+            key = "\(tls?.key ?? "")"
 
             [control]
             socket = "\(directory.file("control.sock"))"
@@ -88,13 +104,23 @@ package final class RelayProcess: Sendable {
         environment["NOTIFY_SOCKET"] = notify.path
         var arguments = ["--config", configurationPath]
         if let recordPath { arguments += ["--record-commands", recordPath] }
-        let process = try Subprocess(Programs.relayd, arguments, environment: environment)
+        let process: Subprocess
+        if listening.isEmpty {
+            process = try Subprocess(Programs.relayd, arguments, environment: environment)
+        } else {
+            environment["LISTEN_FDS"] = "\(listening.count)"
+            environment["LISTEN_FDNAMES"] = listening.map(\.name).joined(separator: ":")
+            // They are for the process with this number; only itself knows it before it begins.
+            process = try Subprocess(
+                "/bin/sh", ["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", Programs.relayd] + arguments, environment: environment,
+                inheriting: listening.map(\.descriptor))
+        }
         state.withLock {
             $0.running = process
             $0.notify = notify
         }
         do {
-            try await notify.waitUntilReady(process)
+            try await notify.wait(for: "READY=1", from: process)
         } catch {
             process.send(SIGKILL)
             _ = await process.waitForExit()
@@ -102,6 +128,20 @@ package final class RelayProcess: Sendable {
             throw SupportFailure("\(error)\n\(process.standardError.text)")
         }
     }
+
+    /// Waits until it tells the service manager this line (sd_notify(3)), skipping what it said before.
+    package func says(_ line: String) async throws {
+        let (process, notify) = state.withLock { ($0.running, $0.notify) }
+        guard let process, let notify else { throw SupportFailure("relayd is not running") }
+        try await notify.wait(for: line, from: process)
+    }
+
+    /// Waits for a line of its standard error; nil when it ended without one.
+    package func line(containing text: String) async -> Substring? {
+        await state.withLock { $0.running }?.standardError.line { $0.contains(text) }
+    }
+
+    package func send(_ signal: Int32) { state.withLock { $0.running }?.send(signal) }
 
     /// SIGKILL: as a crash.
     package func kill() async { _ = await stop(SIGKILL) }
@@ -131,6 +171,11 @@ package final class RelayProcess: Sendable {
     package func residentBytes() throws -> Int {
         guard let processID else { throw SupportFailure("relayd is not running") }
         return try ProcessMemory.residentBytes(processID)
+    }
+
+    /// Waits for a line of the running relay's log; nil when it ends without one.
+    package func line(where fits: @escaping @Sendable (Substring) -> Bool) async -> Substring? {
+        await state.withLock { $0.running }?.standardError.line(where: fits)
     }
 
     package var processID: pid_t? { state.withLock { $0.running?.processID } }

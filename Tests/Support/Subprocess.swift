@@ -28,16 +28,17 @@ package final class Subprocess: Sendable {
     /// Where its input is written while that goes on.
     private let typing = Mutex<Int32?>(nil)
 
-    /// Starts a program with exactly this environment; its descriptors 0, 1 and 2 are the only ones it inherits.
+    /// Starts a program with exactly this environment; its descriptors 0, 1 and 2, and those from 3 on that are given, are the only ones it inherits.
     /// - Parameter input: all that it reads; nil: what is typed later (``type(_:)``).
     package init(
-        _ program: String, _ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment, input: [UInt8]? = []
+        _ program: String, _ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment, input: [UInt8]? = [],
+        inheriting: [Int32] = []
     ) throws {
         // One start at a time: a pipe closes on exec only from its second system call on, and a program that was started in
         // between would hold it open.
         Subprocess.brokenPipesAreErrors
         let (pid, stdin, stdout, stderr) = try Subprocess.starting.withLock { _ in
-            try Subprocess.spawn(program, arguments, environment)
+            try Subprocess.spawn(program, arguments, environment, inheriting)
         }
         processID = pid
         standardOutput = Capture(descriptor: stdout.reading)
@@ -68,7 +69,7 @@ package final class Subprocess: Sendable {
     fileprivate static let starting = Mutex(())
 
     private static func spawn(
-        _ program: String, _ arguments: [String], _ environment: [String: String]
+        _ program: String, _ arguments: [String], _ environment: [String: String], _ inheriting: [Int32]
     ) throws -> (pid_t, stdin: Channel, stdout: Channel, stderr: Channel) {
         let stdin = try Channel()
         let stdout = try Channel()
@@ -83,8 +84,12 @@ package final class Subprocess: Sendable {
         posix_spawn_file_actions_adddup2(&actions, stdin.reading, 0)
         posix_spawn_file_actions_adddup2(&actions, stdout.writing, 1)
         posix_spawn_file_actions_adddup2(&actions, stderr.writing, 2)
+        // Out of the way of the places that they get.
+        let copies = inheriting.map { fcntl($0, F_DUPFD_CLOEXEC, 100) }
+        defer { for copy in copies { close(copy) } }
+        for (index, copy) in copies.enumerated() { posix_spawn_file_actions_adddup2(&actions, copy, 3 + Int32(index)) }
         // Sockets of tests that run beside this one must not be held open here: whoever waits for their end would wait for ours.
-        _ = closeFrom?(&actions, 3)
+        _ = closeFrom?(&actions, 3 + Int32(copies.count))
 
         // The test process ignores or blocks signals that the program must see as usual.
         var attributes = posix_spawnattr_t()

@@ -1,6 +1,7 @@
 import NIOPosix
 import RelayClient
 import RelayModel
+import RelayTLS
 import Synchronization
 
 /// One enrolled device at work through the real client library, with everything that its user was ever shown.
@@ -56,13 +57,16 @@ package final class TestDevice: Sendable {
     private let clock: any WallClock
 
     /// Enrols with an invite link and opens a session, offline.
-    package init(name: String, link: String, directory: StateDirectory, clock: any WallClock = SystemWallClock()) async throws {
+    package init(name: String, link: String, directory: StateDirectory, clock: any WallClock = SystemWallClock(), trust: TLSTrust = .system)
+        async throws
+    {
         self.name = name
         self.clock = clock
         self.directory = directory
         let deviceName = name.split(separator: ".").last.map(String.init) ?? name
         account = try await Enrolment.enrol(
-            link: try InviteLink(link), deviceName: deviceName, directory: directory, group: MultiThreadedEventLoopGroup.singleton, clock: clock)
+            link: try InviteLink(link, trust: trust), deviceName: deviceName, directory: directory, group: MultiThreadedEventLoopGroup.singleton,
+            clock: clock)
         try open()
     }
 

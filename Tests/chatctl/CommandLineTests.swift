@@ -29,7 +29,9 @@ import Testing
             ["retention", "set", "--class", "x", "--remove", "--space", "1M"], ["retention", "assign"],
             ["metrics", "show", "--json", "--prometheus"],
             ["metrics", "people", "--periods", "0"], ["metrics", "people", "--periods", "367"], ["metrics", "budget", "x"], ["metrics", "nonsense"],
-            ["bench", "keys", "--changes", "51"],
+            ["bench", "keys", "--changes", "51"], ["config", "show", "--all"], ["config", "diff", "x"], ["check", "everything"],
+            ["health", "live", "--timeout", "soon"], ["health", "ready", "now"], ["top", "--interval", "0s"], ["top", "--interval", "61s"],
+            ["top", "--count", "0"], ["status", "x"],
         ])
     func usage(arguments: [String]) async throws {
         let result = try await chatctl.run(arguments)

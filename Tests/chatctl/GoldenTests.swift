@@ -35,14 +35,16 @@ import Testing
             InviteRecord(id: InviteID($1), user: "alice", state: $0, createdAt: now, expiresAt: later)
         })
     private static let audit = AuditList.Reply(entries: [
-        AuditRecord(at: later, uid: 1000, operation: "user/remove", subject: "bob", reason: "left"),
-        AuditRecord(at: now, uid: 0, operation: "user/add", subject: "bob", reason: nil),
+        AuditRecord(number: 43, at: later, uid: 1001, operation: "user/add", result: "not_permitted", missed: 2, subject: "", reason: nil),
+        AuditRecord(number: 42, at: later, uid: 1000, operation: "user/remove", result: "done", subject: "bob", reason: "left"),
+        AuditRecord(number: 41, at: now, uid: 0, operation: "user/add", result: "done", subject: "bob", reason: nil),
     ])
     static let status = Status.Reply(
         relayVersion: "0.1.0", startedAt: Timestamp(milliseconds: now.milliseconds - 7_200_000), now: now, processID: 4711,
         listening: ["http://127.0.0.1:8480"], publicURL: "https://chat.example.org", users: 2, devices: 3, openInvites: 1, connections: 1234,
         messagesAccepted: 1_000_000, envelopesDelivered: 2_345_678, requestsRefused: 1, storeBytes: 1_610_612_736, writerQueue: 7,
-        commandsApplied: 1_000_010, commits: 20_000, residentBytes: 50_331_648, cpuMicroseconds: 12_345_678)
+        commandsApplied: 1_000_010, commits: 20_000, residentBytes: 50_331_648, cpuMicroseconds: 12_345_678, isExact: true,
+        health: Health.Reply(reasons: []), openAlerts: 0, undelivered: 4096, diskBytes: 107_374_182_400, diskFreeBytes: 85_899_345_920)
 
     private func check<Reply: Encodable>(_ name: String, _ reply: Reply, page: (inout Page) -> Void) throws {
         for (json, color, ending) in [(false, false, "txt"), (false, true, "color"), (true, false, "json")] {
@@ -212,7 +214,10 @@ import Testing
         try check("key-audit", good) { $0.keyAudit(good) }
         let changed = KeyAuditCommand.Report(
             checked: 1, wrong: [], wrongCount: 0,
-            changes: [AuditRecord(at: Self.now, uid: 0, operation: "key/revoke", subject: Self.phone.id.description, reason: "leaked")])
+            changes: [
+                AuditRecord(
+                    number: 7, at: Self.now, uid: 0, operation: "key/revoke", result: "done", subject: Self.phone.id.description, reason: "leaked")
+            ])
         try check("key-audit-changes", changed) { $0.keyAudit(changed) }
         let bad = KeyAuditCommand.Report(checked: 1234, wrong: [Self.keys[2]], wrongCount: 1)
         try check("key-audit-wrong", bad) { $0.keyAudit(bad) }
@@ -226,8 +231,88 @@ import Testing
         try check("device-list", DeviceList.Reply(devices: [Self.phone, Self.evil])) { $0.devices([Self.phone, Self.evil]) }
     }
     @Test func deviceShow() throws { try check("device-show", Self.evil) { $0.device(Self.evil) } }
+    @Test func auditVerify() throws {
+        let reply = AuditVerify.Reply(
+            entries: 1234, first: 1, last: 1234, lastAt: Self.now, erased: 2, hash: String(repeating: "0123456789abcdef", count: 4), findings: [])
+        try check("audit-verify", reply) { $0.audit(reply) }
+    }
     @Test func auditList() throws { try check("audit-list", Self.audit) { $0.audit(Self.audit.entries) } }
     @Test func statusPage() throws { try check("status", Self.status) { $0.status(Self.status) } }
+    @Test func statusOfAViewer() throws {
+        var status = Self.status
+        status.isExact = false
+        status.users = 64
+        status.devices = 2
+        status.messagesAccepted = 0
+        status.openAlerts = 1
+        status.health = Health.Reply(reasons: [HealthReason(.alert, "alert disk_low: the disk is nearly full")])
+        try check("status-viewer", status) { $0.status(status) }
+    }
+    @Test func health() throws {
+        for (name, reasons) in [
+            ("health-ready", []), ("health-degraded", [HealthReason(.overloaded, "at least 16384 commands wait for the disk")]),
+            ("health-not-ready", [HealthReason(.starting, "relayd is starting"), HealthReason(.alert, "alert disk_low: the disk is nearly full")]),
+        ] as [(String, [HealthReason])] {
+            let reply = Health.Reply(reasons: reasons)
+            try check(name, reply) { $0.health(reply) }
+        }
+    }
+    private static let options = [
+        ConfigurationRecord(
+            name: "listen.address", unit: nil, value: .text("[::1]:9000"), standard: .text("127.0.0.1:8480"), line: 3, reloadable: false,
+            secret: false,
+            allowed: "an address", text: "Where clients connect."),
+        ConfigurationRecord(
+            name: "limits.message_bytes", unit: "bytes", value: .number(65664), standard: .number(65664), line: nil, reloadable: false, secret: false,
+            allowed: "a whole number from 1024 to 1048704", text: "The largest message."),
+        ConfigurationRecord(
+            name: "alerts.webhook", unit: nil, value: .text("http://127.0.0.1/secret"), standard: .text(""), line: 9, reloadable: true, secret: true,
+            allowed: "a URL", text: "A server."),
+    ]
+    @Test func configShow() throws {
+        let reply = ConfigShow.Reply(path: "/etc/relayd/relayd.toml", options: Self.options)
+        try check("config-show", reply) { $0.configuration(reply) }
+        try check("config-show-key", Self.options[1]) { $0.configurationKey(Self.options[1], reply.path) }
+        let defaults = ConfigShow.Reply(path: nil, options: [])
+        try check("config-show-none", defaults) { $0.configuration(defaults) }
+    }
+    @Test func configDiff() throws {
+        let reply = ConfigDiff.Reply(
+            path: "/etc/relayd/relayd.toml",
+            differences: [
+                ConfigurationDifference(name: "store.readers", running: .number(2), file: .number(3), line: 7, needs: .restart),
+                ConfigurationDifference(name: "log.level", running: .text("debug"), file: .text("info"), line: nil, needs: .reload),
+                ConfigurationDifference(name: "alerts.webhook", running: nil, file: nil, line: 9, needs: .reload),
+            ])
+        try check("config-diff", reply) { $0.configurationDifferences(reply) }
+        let none = ConfigDiff.Reply(path: "/etc/relayd/relayd.toml", differences: [])
+        try check("config-diff-none", none) { $0.configurationDifferences(none) }
+    }
+    @Test func checkReport() throws {
+        let report = CheckReport([
+            CheckFinding(group: .relay, check: "relayd", result: .good, text: "0.1.0, running for 3 d", advice: nil),
+            CheckFinding(group: .files, check: "configuration", result: .error, text: "others may change it (0666)", advice: "chmod go-w it"),
+            CheckFinding(group: .files, check: "store", result: .skipped, text: "cannot be looked at: run it as root", advice: nil),
+            CheckFinding(group: .host, check: "clock", result: .warning, text: "the clock may be 2.0 s wrong", advice: "chronyc tracking says why"),
+        ])
+        try check("check", report) { $0.check(report) }
+        let warned = CheckReport(report.findings.filter { $0.result != .error })
+        try check("check-warnings", warned) { $0.check(warned) }
+        let good = CheckReport([report.findings[0]])
+        try check("check-good", good) { $0.check(good) }
+    }
+    @Test func topLine() throws {
+        var looks = TopLooks()
+        for index in 0...4 {
+            looks.add(
+                TopTests.look(
+                    Int64(index) * 15, sends: index * 4096, deliveries: index * 8192, latencies: [index * 90, index, 0], cpu: index * 5_000_000))
+        }
+        let figures = try #require(looks.figures)
+        try check("top", figures) { $0.line(figures.line) }
+        let screen = TopPage(looks: looks, color: false, ascii: false).lines(columns: 80).joined(separator: "\n") + "\n"
+        try compare(screen, "top.screen")
+    }
 
     // MARK: The client
 

@@ -11,9 +11,14 @@ import Testing
     private struct Leaf {
         var path: [String]
         var type: any ParsableCommand.Type
+        var options: Set<String>
         var verb: String { path.joined(separator: " ") }
-        var options: Set<String> {
-            Set(ChatctlCommand.helpMessage(for: type, columns: 200).matches(of: /--([a-z-]+)/).map { String($0.output.1) })
+
+        init(path: [String], type: any ParsableCommand.Type) {
+            self.path = path
+            self.type = type
+            // Made once: a help takes some milliseconds.
+            options = Set(ChatctlCommand.helpMessage(for: type, columns: 200).matches(of: /--([a-z-]+)/).map { String($0.output.1) })
         }
     }
 

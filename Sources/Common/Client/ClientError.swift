@@ -28,6 +28,8 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
     case request(String, hint: String?)
     /// The relay cannot be reached, or its connection broke.
     case unreachable(String)
+    /// Something answers, but it is not certain that it is the relay, or that nobody listens.
+    case insecure(String, hint: String)
     /// What answers does not follow relay-protocol(7).
     case protocolViolation(String)
     /// The relay refused.
@@ -68,6 +70,7 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .ambiguousGroup(let title, let chats): "“\(title)” is the name of several chats: \(chats.map(\.description).joined(separator: ", "))"
         case .request(let problem, _): problem
         case .unreachable(let why): "the relay cannot be reached: \(why)"
+        case .insecure(let why, _): "there is no secure connection to the relay: \(why)"
         case .protocolViolation(let why): "the relay's answer does not follow the protocol: \(why)"
         case .refused(let refusal): refusal.message.isEmpty ? "the relay refused: \(refusal.code)" : "\(refusal.message) (\(refusal.code))"
         case .revoked(let message): message.isEmpty ? "this device was removed from the relay (device_revoked)" : "\(message) (device_revoked)"
@@ -101,6 +104,7 @@ package enum ClientError: Error, Sendable, Equatable, CustomStringConvertible {
         case .ambiguousGroup: "give the number instead; `chatctl client status` says which is which"
         case .request(_, let hint): hint
         case .unreachable: "is relayd running, and is the address right?"
+        case .insecure(_, let hint): hint
         case .protocolViolation: "is it relayd, of a version that this client knows?"
         case .refused(let refusal): refusal.hint.isEmpty ? nil : refusal.hint
         case .revoked: "ask the operator for a new invite and enrol again, in another directory"

@@ -12,6 +12,7 @@ package enum Enrolment {
         clock: any WallClock = SystemWallClock()
     ) async throws(ClientError) -> Account {
         let (state, secrets) = try ClientState.create(directory, relay: link.relay, deviceName: deviceName, entropy: entropy, at: clock.now())
+        try directory.keep(link.endpoint)
         let api = RelayAPI(endpoint: link.endpoint, group: group)
         let enrolled: Result<(UserID, String, DeviceID), ClientError>
         do throws(ClientError) {

@@ -1,5 +1,6 @@
 import RelayCrypto
 import RelayHTTP
+import RelayTLS
 
 /// What the person carries from the old device to the new one: `http://host:port/link#CODE`, or the code alone when the relay is known. The code
 /// stands behind `#`, so that no server logs it.
@@ -10,18 +11,20 @@ package struct LinkAddress: Sendable, Equatable {
     /// Secret until the link is over.
     package let code: LinkHandshake.Code
 
-    /// - Parameter relay: where the code is good, when it stands alone.
-    package init(_ text: String, relay: String? = nil) throws(ClientError) {
+    /// - Parameters:
+    ///   - relay: where the code is good, when it stands alone.
+    ///   - trust: whose certificates the relay may show.
+    package init(_ text: String, relay: String? = nil, trust: TLSTrust = .system) throws(ClientError) {
         let typed: String
         if text.contains("#") || text.contains("/") {
-            do throws(InviteLink.NotALink) { (self.relay, endpoint, typed) = try InviteLink.split(text, path: "/link") } catch {
+            do throws(InviteLink.NotALink) { (self.relay, endpoint, typed) = try InviteLink.split(text, path: "/link", trust: trust) } catch {
                 throw .linkCode(error.why)
             }
             if let relay, relay != self.relay { throw .linkCode("it is for \(self.relay), not for \(relay)") }
         } else {
             guard var relay else { throw .linkCode("the code stands alone, and no relay is named") }
             while relay.hasSuffix("/") { relay.removeLast() }
-            do { endpoint = try Endpoint(url: relay) } catch { throw .linkCode(error.description) }
+            do { endpoint = try Endpoint(url: relay, trust: trust) } catch { throw .linkCode(error.description) }
             (self.relay, typed) = (relay, text)
         }
         do throws(CryptoError) { code = try LinkHandshake.Code(typed) } catch {

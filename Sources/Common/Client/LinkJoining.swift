@@ -30,6 +30,7 @@ package enum LinkJoining {
         progress: @Sendable (Progress) -> Void
     ) async throws(ClientError) -> Outcome {
         let (state, secrets) = try ClientState.create(directory, relay: address.relay, deviceName: deviceName, entropy: entropy)
+        try directory.keep(address.endpoint)
         let device = NewDevice(
             state: state, secrets: secrets, address: address, name: deviceName,
             api: LinkAPI(api: RelayAPI(endpoint: address.endpoint, group: group), id: address.code.linkID))

@@ -4,6 +4,7 @@ import NIOHTTP1
 import RelayCrypto
 import RelayHTTP
 import RelayModel
+import RelayTLS
 import RelayWire
 import SwiftProtobuf
 
@@ -35,6 +36,7 @@ package struct RelayAPI: Sendable {
         do {
             reply = try await http.request(method, path, headers: headers, body: bytes)
         } catch {
+            if case .tls(let failure) = error { throw .insecure(failure.description, hint: failure.hint) }
             throw .unreachable(error.description)
         }
         guard reply.status == 200 || reply.status == 201 else { throw RelayAPI.refusal(reply) }

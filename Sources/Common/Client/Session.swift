@@ -150,7 +150,7 @@ package actor Session {
     ) throws(ClientError) {
         let (state, keys, account) = try ClientState.open(directory)
         let endpoint: Endpoint
-        do { endpoint = try Endpoint(url: account.relay) } catch {
+        do { endpoint = try Endpoint(url: account.relay, trust: directory.trust) } catch {
             throw .state(
                 path: directory.path, problem: "names a relay that cannot be used: \(error.description)", hint: "enrol again in another directory")
         }

@@ -1,6 +1,7 @@
 import NIOCore
 import RelayHTTP
 import RelayModel
+import RelayTLS
 import RelayWire
 
 /// One connection: signing in, the upgrade, and what its end means.
@@ -35,6 +36,7 @@ extension Session {
             switch error {
             case .refused(let reply): throw RelayAPI.refusal(reply)
             case .malformed(let what): throw .protocolViolation(what)
+            case .tls(let failure): throw .insecure(failure.description, hint: failure.hint)
             case .connect, .timeout, .closed: throw .unreachable(error.description)
             }
         } catch {

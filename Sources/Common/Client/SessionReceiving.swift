@@ -66,6 +66,7 @@ extension Session {
             chatSeq: envelope.chatSeq,
             sentAt: Timestamp(milliseconds: envelope.sentAtMs))
         if envelope.gone { return try state.storeGone(place.chat, upTo: place.chatSeq, mailboxSeq: mailboxSeq) }
+        try state.makeRoom(in: place.chat, at: place.chatSeq, for: place.message)
         let own = envelope.senderDeviceID == account.device.rawValue
         if own, let sealed = window.answered(envelope.clientMessageID) {
             // The relay has it, whatever became of its answer.

@@ -26,8 +26,9 @@ extension ClientState {
             entry.problem = nil
             entry.contentKey = nil
         }
+        let isRepeated = try takeDisplaced(entry)
         try insertHistory(entry)
-        return .new
+        return isRepeated ? .duplicate : .new
     }
 
     /// A gap marker of the relay.
@@ -193,8 +194,8 @@ extension ClientState {
                 """
                 SELECT h.chat_id, h.chat_seq, h.message_id, h.sender_user, h.sender_device, h.client_message_id, h.sent_at, h.written_at, h.text, h.problem,
                     h.outbox_id, u.name, \(ClientState.chatLabel), h.kind, h.event, c.kind, h.hidden
-                FROM history h LEFT JOIN users u ON u.id = h.sender_user LEFT JOIN chats c ON c.id = h.chat_id
-                WHERE \(condition) AND h.chat_seq > ?2 AND h.hidden <= ?4 AND h.kind <> \(HistoryRow.technical) ORDER BY h.chat_id, h.chat_seq LIMIT ?3
+                FROM (SELECT \(Self.historyColumns) FROM history UNION ALL SELECT \(Self.historyColumns) FROM displaced) h LEFT JOIN users u ON u.id = h.sender_user LEFT JOIN chats c ON c.id = h.chat_id
+                WHERE \(condition) AND h.chat_seq > ?2 AND h.hidden <= ?4 AND h.kind <> \(HistoryRow.technical) ORDER BY h.chat_id, h.message_id, h.chat_seq LIMIT ?3
                 """,
                 {
                     if let chat { $0.bind(1, chat.rawValue) } else { $0.bindNull(1) }

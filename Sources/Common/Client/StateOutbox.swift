@@ -123,6 +123,7 @@ extension ClientState {
     @discardableResult
     func storeSent(_ id: Int64, _ place: SentPlace, by account: Account) throws -> Accepted? {
         guard let entry = try outboxEntry(id) else { return nil }
+        try makeRoom(in: place.chat, at: place.chatSeq, for: place.message)
         var row = HistoryEntry(
             chat: place.chat, chatSeq: place.chatSeq, message: place.message, senderUser: account.user, senderDevice: account.device,
             clientMessageID: place.clientMessageID, sentAt: place.sentAt, writtenAt: entry.writtenAt, text: nil, problem: nil, outboxID: id)

@@ -132,6 +132,16 @@ enum StateSchema {
             chat_id INTEGER NOT NULL, chat_seq INTEGER NOT NULL, key BLOB NOT NULL, PRIMARY KEY (chat_id, chat_seq)
         ) STRICT, WITHOUT ROWID;
         """,
+        """
+        -- What stood in the history at places that the relay has given to other messages since: it was set back to an older store.
+        CREATE TABLE displaced (
+            chat_id INTEGER NOT NULL, chat_seq INTEGER NOT NULL, message_id INTEGER NOT NULL,
+            sender_user INTEGER NOT NULL, sender_device INTEGER NOT NULL, client_message_id INTEGER NOT NULL,
+            sent_at INTEGER NOT NULL, written_at INTEGER, text TEXT, problem TEXT, outbox_id INTEGER,
+            kind INTEGER NOT NULL, event BLOB, hidden INTEGER NOT NULL, key BLOB,
+            PRIMARY KEY (chat_id, message_id)
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 
     /// Brings the tables up to date, or refuses those of a newer client.

@@ -71,6 +71,20 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
     // MARK: Privacy audit
     case privacyFacts = "privacy/facts"
     case auditList = "audit/list"
+    // MARK: Configuration, checks, live views
+    case configShow = "config/show"
+    case configDiff = "config/diff"
+    case checkStore = "check/store"
+    case health
+    case top
+    // MARK: Operators' log
+    case auditVerify = "audit/verify"
+    // MARK: Backups
+    case backupCreate = "backup/create"
+    case backupVerify = "backup/verify"
+    case backupStatus = "backup/status"
+    case backupList = "backup/list"
+    case backupPrune = "backup/prune"
 
     /// Path below `/v1/`.
     package var path: String { rawValue }
@@ -81,13 +95,22 @@ package enum ControlOperationName: String, CaseIterable, Codable, Sendable {
         case .hello, .status, .userList, .userShow, .inviteList, .deviceList, .deviceShow, .auditList, .keyList, .keyShow, .keyAudit,
             .contactList, .blockList, .blockAudit, .userErasePlan, .userEraseStatus, .retentionShow, .retentionPlan,
             .retentionStatus, .retentionVerify, .alertList, .alertShow, .alertKinds, .metricsShow, .metricsHistory, .metricsPeople, .metricsBudget,
-            .presenceSummary:
+            .presenceSummary, .configShow, .configDiff, .health, .top, .auditVerify, .backupStatus, .backupList:
             .view
         // An export changes nothing, but it takes what is known about a person out of the relay; an audit is for who may read the store.
         case .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts:
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts, .checkStore, .backupCreate, .backupVerify,
+            .backupPrune:
             .admin
+        }
+    }
+
+    /// Every call is written to the operators' log, also one that fails or is refused.
+    package var isAudited: Bool {
+        switch self {
+        case .privacyFacts, .backupVerify: false
+        default: access == .admin
         }
     }
 }

@@ -44,10 +44,21 @@ package struct Status: ControlOperation {
         package var commits: Int
         package var residentBytes: Int
         package var cpuMicroseconds: Int
+        /// False: whoever asks may only look. Then people and connections are rounded up to a power of two, and what passed down to a multiple of 1,024.
+        package var isExact: Bool
+        package var health: Health.Reply
+        /// Alerts that go on.
+        package var openAlerts: Int
+        /// Messages that some device has yet to get, rounded up to a power of two.
+        package var undelivered: Int
+        /// Of the file system that the store lies in; 0: not known yet.
+        package var diskBytes: Int
+        package var diskFreeBytes: Int
         package init(
             relayVersion: String, startedAt: Timestamp, now: Timestamp, processID: Int, listening: [String], publicURL: String, users: Int,
             devices: Int, openInvites: Int, connections: Int, messagesAccepted: Int, envelopesDelivered: Int, requestsRefused: Int,
-            storeBytes: Int, writerQueue: Int, commandsApplied: Int, commits: Int, residentBytes: Int, cpuMicroseconds: Int
+            storeBytes: Int, writerQueue: Int, commandsApplied: Int, commits: Int, residentBytes: Int, cpuMicroseconds: Int, isExact: Bool,
+            health: Health.Reply, openAlerts: Int, undelivered: Int, diskBytes: Int, diskFreeBytes: Int
         ) {
             self.relayVersion = relayVersion
             self.startedAt = startedAt
@@ -68,6 +79,12 @@ package struct Status: ControlOperation {
             self.commits = commits
             self.residentBytes = residentBytes
             self.cpuMicroseconds = cpuMicroseconds
+            self.isExact = isExact
+            self.health = health
+            self.openAlerts = openAlerts
+            self.undelivered = undelivered
+            self.diskBytes = diskBytes
+            self.diskFreeBytes = diskFreeBytes
         }
     }
 }
@@ -388,37 +405,5 @@ package struct DeviceRevoke: ControlOperation {
             self.device = device
             self.dryRun = dryRun
         }
-    }
-}
-
-// MARK: Audit
-
-/// One change that an operator made.
-package struct AuditRecord: Codable, Sendable, Equatable {
-    package var at: Timestamp
-    /// The caller's user id on this system.
-    package var uid: UInt32
-    package var operation: String
-    /// What it was about: a user's name or an identifier.
-    package var subject: String
-    package var reason: String?
-    package init(at: Timestamp, uid: UInt32, operation: String, subject: String, reason: String?) {
-        self.at = at
-        self.uid = uid
-        self.operation = operation
-        self.subject = subject
-        self.reason = reason
-    }
-}
-
-/// The newest changes first.
-package struct AuditList: ControlOperation {
-    package static let name = ControlOperationName.auditList
-    /// 1 to 500; 100 when absent.
-    package var limit: Int?
-    package init(limit: Int? = nil) { self.limit = limit }
-    package struct Reply: Codable, Sendable {
-        package var entries: [AuditRecord]
-        package init(entries: [AuditRecord]) { self.entries = entries }
     }
 }

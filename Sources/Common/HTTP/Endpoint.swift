@@ -1,19 +1,25 @@
+import RelayTLS
+
 /// Where an HTTP server listens.
 package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// Plain TCP; `host` is a name or a numeric address without brackets.
     case tcp(host: String, port: Int)
+    /// TLS over TCP; the certificate must be for `host` and signed by somebody whom `trust` names.
+    case tls(host: String, port: Int, trust: TLSTrust)
     /// A Unix socket.
     case unix(path: String)
 
-    /// Reads `http://host`, `http://host:port`, `http://[address]:port` and `unix:/path`.
-    package init(url: String) throws(EndpointError) {
+    /// Reads `http://host`, `http://host:port`, `http://[address]:port`, the same with `https`, `ws` and `wss`, and `unix:/path`.
+    /// - Parameter trust: for `https` and `wss`.
+    package init(url: String, trust: TLSTrust = .system) throws(EndpointError) {
         if let path = url.dropping(prefix: "unix:") {
             let path = path.hasPrefix("//") ? String(path.dropFirst(2)) : path
             guard path.hasPrefix("/"), path.utf8.count <= Endpoint.unixPathBytes else { throw .unixPath(path) }
             self = .unix(path: path)
             return
         }
-        guard let rest = url.dropping(prefix: "http://") else { throw .scheme(url) }
+        let secure = ["https://", "wss://"].lazy.compactMap { url.dropping(prefix: $0) }.first
+        guard let rest = secure ?? ["http://", "ws://"].lazy.compactMap({ url.dropping(prefix: $0) }).first else { throw .scheme(url) }
         let authority = rest.prefix { $0 != "/" && $0 != "?" && $0 != "#" }
         guard !authority.contains("@") else { throw .host(url) }
         let host: Substring
@@ -32,12 +38,12 @@ package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
             portText = nil
         }
         guard !host.isEmpty else { throw .host(url) }
-        guard let portText else {
-            self = .tcp(host: String(host), port: 80)
-            return
+        var port = secure == nil ? 80 : 443
+        if let portText {
+            guard let given = Int(portText), given > 0, given < 65_536 else { throw .port(String(portText)) }
+            port = given
         }
-        guard let port = Int(portText), port > 0, port < 65_536 else { throw .port(String(portText)) }
-        self = .tcp(host: String(host), port: port)
+        self = secure == nil ? .tcp(host: String(host), port: port) : .tls(host: String(host), port: port, trust: trust)
     }
 
     /// `sun_path` has 108 bytes, the last one is zero.
@@ -47,6 +53,7 @@ package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .tcp(let host, let port): "http://\(Endpoint.bracketed(host)):\(port)"
+        case .tls(let host, let port, _): "https://\(Endpoint.bracketed(host)):\(port)"
         case .unix(let path): "unix:\(path)"
         }
     }
@@ -54,8 +61,8 @@ package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// The value of the `Host` header.
     package var hostHeader: String {
         switch self {
-        case .tcp(let host, 80): Endpoint.bracketed(host)
-        case .tcp(let host, let port): "\(Endpoint.bracketed(host)):\(port)"
+        case .tcp(let host, 80), .tls(let host, 443, _): Endpoint.bracketed(host)
+        case .tcp(let host, let port), .tls(let host, let port, _): "\(Endpoint.bracketed(host)):\(port)"
         case .unix: "localhost"
         }
     }
@@ -72,8 +79,8 @@ package enum EndpointError: Error, Sendable, Equatable, CustomStringConvertible 
 
     package var description: String {
         switch self {
-        case .scheme(let url): "“\(url)” is not an address: it must begin with http:// or unix:/ (https:// is not supported yet)"
-        case .host(let url): "“\(url)” has no usable host: write http://host:port or http://[address]:port"
+        case .scheme(let url): "“\(url)” is not an address: it must begin with https://, http:// or unix:/"
+        case .host(let url): "“\(url)” has no usable host: write https://host:port or https://[address]:port"
         case .port(let port): "“\(port)” is not a port: it must be a number from 1 to 65535"
         case .unixPath(let path): "“\(path)” is not a usable socket path: it must be absolute and at most 107 bytes long"
         }

@@ -2,6 +2,7 @@ import Glibc
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import RelayTLS
 
 /// A whole reply.
 package struct HTTPReply: Sendable {
@@ -50,6 +51,8 @@ package struct IOErrorInfo: Sendable, Equatable, CustomStringConvertible {
 /// Why a request got no reply.
 package enum HTTPClientError: Error, Sendable, CustomStringConvertible {
     case connect(IOErrorInfo)
+    /// There is a server, but no TLS with it.
+    case tls(TLSFailure)
     case timeout
     /// The connection ended before the whole reply had come.
     case closed
@@ -59,6 +62,7 @@ package enum HTTPClientError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .connect(let info): "cannot connect: \(info.text)"
+        case .tls(let failure): failure.description
         case .timeout: "no reply in time"
         case .closed: "the connection was closed before the reply was complete"
         case .replyTooLarge: "the reply is larger than expected"

@@ -1,6 +1,7 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import RelayTLS
 
 /// One request on its way. Confined to the connection's event loop.
 final class HTTPExchange {
@@ -145,12 +146,7 @@ final class HTTPClientConnection {
     }
 
     static func open(_ endpoint: Endpoint, _ loop: any EventLoop, _ timeout: TimeAmount) -> EventLoopFuture<any Channel> {
-        let bootstrap = ClientBootstrap(group: loop).connectTimeout(timeout)
-            .channelOption(.socketOption(.so_reuseaddr), value: 1)
-        switch endpoint {
-        case .tcp(let host, let port): return bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
-        case .unix(let path): return bootstrap.connect(unixDomainSocketPath: path)
-        }
+        endpoint.connect(on: loop, timeout: timeout) { _ in }
     }
 
     private func connected(_ channel: any Channel) {
@@ -170,7 +166,8 @@ final class HTTPClientConnection {
         // Ended before the handlers were there to hear of it: nobody else will say so.
         guard channel.isActive else {
             state = .idle
-            if !waiting.isEmpty { finish(waiting.removeFirst(), .failure(.closed)) }
+            let failure = (try? channel.pipeline.syncOperations.handler(type: TLSHandler.self))?.failure
+            if !waiting.isEmpty { finish(waiting.removeFirst(), .failure(failure.map { .tls($0) } ?? .closed)) }
             advance()
             return
         }
@@ -219,7 +216,13 @@ final class HTTPClientConnection {
 
     fileprivate func broken(_ error: any Error, on channel: any Channel) {
         guard case .open(let own, _) = state, own === channel else { return }
-        if error is HTTPParserError { fail(.malformed("\(error)")) }
+        switch error {
+        // The end that any connection can have; whether the reply is complete is decided when it has come.
+        case TLSFailure.cutOff where current?.reply == nil: break
+        case let failure as TLSFailure: fail(.tls(failure))
+        case is HTTPParserError: fail(.malformed("\(error)"))
+        default: break
+        }
     }
 
     fileprivate func ended(_ channel: any Channel) {

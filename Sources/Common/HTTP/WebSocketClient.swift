@@ -16,6 +16,8 @@ package protocol WebSocketDelegate: AnyObject {
 /// Why there is no WebSocket.
 package enum WebSocketConnectError: Error, Sendable, CustomStringConvertible {
     case connect(IOErrorInfo)
+    /// There is a server, but no TLS with it.
+    case tls(TLSFailure)
     case timeout
     /// The server answered with something else than an upgrade.
     case refused(HTTPReply)
@@ -26,6 +28,7 @@ package enum WebSocketConnectError: Error, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .connect(let info): "cannot connect: \(info.text)"
+        case .tls(let failure): failure.description
         case .timeout: "no answer to the WebSocket handshake in time"
         case .refused(let reply): "the server refused the WebSocket with status \(reply.status)"
         case .closed: "the connection was closed during the WebSocket handshake"
@@ -61,24 +64,15 @@ package enum WebSocketClient {
         for (name, value) in headers { head.headers.add(name: name, value: value) }
         let request = head
         let promise = loop.makePromise(of: Result<WebSocketClientChannel, WebSocketConnectError>.self)
-        let bootstrap = ClientBootstrap(group: loop).connectTimeout(handshakeTimeout).channelInitializer { channel in
-            channel.eventLoop.makeCompletedFuture {
-                let handshake = ClientHandshake(
-                    request: request, accept: WebSocketAccept.key(for: key), offered: subprotocols, maxMessageBytes: maxMessageBytes,
-                    promise: promise,
-                    delegate: delegate)
-                try channel.pipeline.syncOperations.addHandlers([
-                    SocketSide(), HTTPRequestEncoder(), ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes)),
-                ])
-                try channel.pipeline.syncOperations.addHandler(handshake)
-            }
-        }
-        let connecting: EventLoopFuture<any Channel>
-        switch endpoint {
-        case .tcp(let host, let port):
-            connecting = bootstrap.channelOption(.tcpOption(.tcp_nodelay), value: 1).connect(host: host, port: port)
-        case .unix(let path):
-            connecting = bootstrap.connect(unixDomainSocketPath: path)
+        let connecting = endpoint.connect(on: loop, timeout: handshakeTimeout) { channel in
+            let handshake = ClientHandshake(
+                request: request, accept: WebSocketAccept.key(for: key), offered: subprotocols, maxMessageBytes: maxMessageBytes,
+                promise: promise,
+                delegate: delegate)
+            try channel.pipeline.syncOperations.addHandlers([
+                SocketSide(), HTTPRequestEncoder(), ByteToMessageHandler(HTTPResponseDecoder(leftOverBytesStrategy: .forwardBytes)),
+            ])
+            try channel.pipeline.syncOperations.addHandler(handshake)
         }
         connecting.whenFailure { error in
             if case ChannelError.connectTimeout = error {
@@ -265,7 +259,12 @@ private final class ClientHandshake: ChannelInboundHandler, RemovableChannelHand
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if error is HTTPParserError { fail(.malformed("\(error)"), context) } else { fail(.closed, context) }
+        switch error {
+        case TLSFailure.cutOff: fail(.closed, context)
+        case let failure as TLSFailure: fail(.tls(failure), context)
+        case is HTTPParserError: fail(.malformed("\(error)"), context)
+        default: fail(.closed, context)
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -29,6 +29,9 @@ package enum AlertKind: String, Codable, Sendable, CaseIterable {
     case diskGrowth = "disk_growth"
     case hostTooSmall = "host_too_small"
     case hostTooLarge = "host_too_large"
+    // MARK: TLS
+    case certificateExpiring = "certificate_expiring"
+    case certificateRefused = "certificate_refused"
 
     /// When an alert of a kind begins and ends.
     package enum Trigger: Sendable, Equatable {
@@ -131,6 +134,16 @@ package enum AlertKind: String, Codable, Sendable, CaseIterable {
                 severity: .info, trigger: .reading(raise: 14, clear: 13, holds: .zero, unit: .days),
                 about: "for many days there were no errors, little to do, and little that waits",
                 advice: "a smaller host, or fewer, would do")
+        case .certificateExpiring:
+            Rule(
+                severity: .warning, trigger: .reading(raise: 14, clear: 21, holds: .zero, unit: .days),
+                about: "the certificate ends soon, or has ended: clients do not connect then",
+                advice: "renew it, then systemctl reload relayd")
+        case .certificateRefused:
+            Rule(
+                severity: .warning, trigger: .events(1, within: .seconds(3600)),
+                about: "a new certificate cannot be used; the one before stays in force",
+                advice: "the log says why; repair it, then systemctl reload relayd")
         }
     }
 }

@@ -290,6 +290,48 @@ package enum Limits {
     /// Bytes of envelopes in one page of history.
     package static let pageBytes = 4 * 1024 * 1024
 
+    // MARK: Listening
+
+    /// Connections that wait to be accepted, as far as the kernel's net.core.somaxconn (4096) allows: everybody comes back at once after a restart.
+    package static let listenBacklog: Int32 = 4096
+
+    // MARK: Stopping
+
+    /// How long connections may take to end when the relay stops; what is left then is cut.
+    package static let stopPatience = Duration.seconds(10)
+    /// For what was accepted: an inbox full of commands, on a disk that takes 100 ms for a flush.
+    package static let stopWriting = Duration.seconds(60)
+
+    // MARK: TLS
+
+    /// From the connection to the end of the TLS handshake: as long as a request may take to come.
+    package static let tlsHandshakeTimeout = requestHeadTimeout
+    /// How long a key seals tickets; for as long again it opens them. Who took them and gets hold of the key later reads no more than a day.
+    package static let tlsTicketKeyAge = Duration.seconds(12 * 3600)
+    /// Sessions that a client keeps to take them up again: it talks to one relay, over a handful of connections.
+    package static let tlsClientSessions = 16
+    /// A certificate's or a key's file, and one with trusted certificates: the system's bundle of all has 220 KB.
+    package static let tlsFileBytes = 1 << 20
+    /// Plaintext of one record (RFC 8446, 5.1).
+    package static let tlsRecordBytes = 16 * 1024
+    /// Room for what one side says at once in a handshake: a certificate with those that signed it.
+    package static let tlsFlightBytes = 4 * 1024
+    /// Answers of TLS's own (to changes of keys, say) to a client that does not read, one after the other: more is an attack on the memory.
+    package static let tlsAnswersUnread: UInt8 = 32
+    /// How long a client may take to fetch the alert that ends its connection.
+    package static let tlsAlertPatience = Duration.seconds(2)
+
+    // MARK: Proxies
+
+    /// A header of the PROXY protocol with all it may carry; those in the wild have 28 to 300 bytes.
+    package static let proxyHeaderBytes = 1024
+    /// It is the first thing a proxy sends.
+    package static let proxyHeaderTimeout = Duration.seconds(5)
+    /// Addresses and networks that are trusted as proxies: each new connection is compared with all of them.
+    package static let proxyNetworks = 64
+    /// A proxy whose headers are wrong is in the log so often: every connection of it is.
+    package static let proxyComplaints = Duration.seconds(60)
+
     // MARK: Accounts
 
     package static let inviteLifetime = Duration.seconds(24 * 3600)
@@ -466,6 +508,55 @@ package enum Limits {
     package static let exportPageChats = 64
     /// Devices whose keys one request checks, at some 100 microseconds each: a few milliseconds of a thread that others need, too.
     package static let keyChecksAtOnce = 64
+
+    // MARK: Checks and live views
+
+    /// How long a look through the store may take unless an operator says otherwise, and at most: so long the write-ahead log is not emptied.
+    package static let storeCheckSeconds = 20
+    package static let storeCheckSecondsCeiling = 600
+    /// What is wrong with a store is not told in full: the first few show what sort of damage it is.
+    package static let storeCheckProblems = 20
+    /// A store that has not answered a probe after so long is one that does not serve.
+    package static let healthPatience = Duration.seconds(2)
+    /// Flushes of the data disk that a check measures, of one page each, and for how long at most: a rotating disk makes some 100 in a second.
+    package static let flushProbes = 200
+    package static let flushProbeTime = Duration.seconds(2)
+    /// Looks that a live view keeps, for its trends and for rates over a stretch in which the steps of the counts do not show.
+    package static let topLooks = 120
+
+    // MARK: Operators' log
+
+    /// Entries of the operators' log that are kept; an older one goes for each that comes. Some 25 MB, and years of operating by hand.
+    package static let auditEntriesKept = 100_000
+    /// Refused and failed operations that are written down in a minute, of those who may operate and of all others each: what is beyond is counted in the
+    /// next entry. Whoever can open the socket could otherwise fill the log, and with it push out what others did.
+    package static let auditFailuresAMinute = 60
+    /// Random bytes that hide a subject and a reason in the chain of hashes: beyond what anybody can try.
+    package static let auditSaltBytes = 16
+    /// Entries that one look at the store checks.
+    package static let auditPage = 1000
+
+    // MARK: Backups
+
+    /// Pages that one step of a backup copies: 1 MiB, some milliseconds of a disk.
+    package static let backupStepPages = 256
+    /// Steps after which what was written is flushed: a flush of more at once would hold up the commits beside it.
+    package static let backupFlushSteps = 16
+    /// The longest that a backup rests between two steps. Otherwise it rests as long as the step took: the disk is there for the messages, but the
+    /// write-ahead log grows until the copy is done.
+    package static let backupRest = Duration.milliseconds(50)
+    /// What a backup leaves free on its file system: it must not be what stops the relay.
+    package static let backupReserveBytes = 64 * 1024 * 1024
+    /// The page of text behind the copy. With a count for each table it needs less than half.
+    package static let backupManifestBytes = 4096
+    /// Files of the folder that are looked at.
+    package static let backupFiles = 10_000
+    /// What is read of a file at once when it is copied or hashed.
+    package static let backupReadBytes = 1024 * 1024
+    /// Numbers that a plan to restore lists of each kind; more are counted.
+    package static let restoreListed = 100
+    /// For the migration of a store there must be this many times its size: a table may be written anew, and all of it stands in the log until the end.
+    package static let upgradeSpaceFactor = 3
 
     // MARK: Client
 

@@ -8,6 +8,8 @@ package struct SQLiteError: Error, CustomStringConvertible {
 
     /// The disk is full, read-only or failing: nothing that the caller can mend by trying again.
     package var isDiskFailure: Bool { [SQLITE_FULL, SQLITE_IOERR, SQLITE_READONLY, SQLITE_CORRUPT, SQLITE_NOTADB].contains(code & 0xff) }
+    /// There is no room for it.
+    package var isFull: Bool { code & 0xff == SQLITE_FULL }
     package var isConstraint: Bool { code & 0xff == SQLITE_CONSTRAINT }
 
     package var description: String { "SQLite error \(code) while \(doing): \(message)" }
@@ -17,29 +19,43 @@ package struct SQLiteError: Error, CustomStringConvertible {
 ///
 /// Confined to one thread or queue at a time: the connection is opened without SQLite's own mutex.
 package final class Database {
-    package enum Access { case readWriteCreate, readOnly }
+    package enum Access {
+        case readWriteCreate, readOnly
+        /// A new file that nobody else uses yet. Nothing is flushed, and what fails leaves it broken: the caller flushes it, or removes it.
+        case scratch
+        /// To read a file that nobody writes to, and that leaves nothing beside it.
+        case immutable
+    }
 
-    fileprivate let handle: OpaquePointer
+    let handle: OpaquePointer
+    /// For other threads.
+    package let interrupter: Interrupter
     private let log = LogLength()
 
     private final class LogLength { var pages = 0 }
 
     /// Opens in WAL mode with `synchronous=FULL` and checks that both are in force.
-    /// - Parameter combiningWrites: for a connection that writes much (``WriteCombining``).
-    package init(path: String, access: Access, combiningWrites: Bool = false) throws(SQLiteError) {
+    /// - Parameters:
+    ///   - combiningWrites: for a connection that writes much (``WriteCombining``).
+    ///   - isURI: the path is a `file:` URI with parameters of SQLite.
+    package init(path: String, access: Access, combiningWrites: Bool = false, isURI: Bool = false) throws(SQLiteError) {
         var opened: OpaquePointer?
         let flags =
             switch access {
             case .readWriteCreate: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             case .readOnly: SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+            case .scratch: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+            case .immutable: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             }
-        let code = sqlite3_open_v2(path, &opened, flags, combiningWrites ? WriteCombining.name : nil)
+        let name = access == .immutable ? Self.address(path) : path
+        let code = sqlite3_open_v2(name, &opened, isURI ? flags | SQLITE_OPEN_URI : flags, combiningWrites ? WriteCombining.name : nil)
         guard code == SQLITE_OK, let opened else {
             let message = opened.map { String(cString: sqlite3_errmsg($0)) } ?? String(cString: sqlite3_errstr(code))
             sqlite3_close_v2(opened)
             throw SQLiteError(code: code, message: message, doing: "opening the database")
         }
         handle = opened
+        interrupter = Interrupter(opened)
         sqlite3_busy_timeout(handle, 10_000)
         try execute("PRAGMA foreign_keys=ON")
         if access == .readWriteCreate {
@@ -53,9 +69,26 @@ package final class Database {
                     doing: "checking the durability settings")
             }
         }
+        if access == .scratch { try execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF") }
     }
 
-    deinit { sqlite3_close_v2(handle) }
+    deinit {
+        interrupter.end()
+        sqlite3_close_v2(handle)
+    }
+
+    /// A path as a URI (RFC 3986) that says that the file does not change.
+    private static func address(_ path: String) -> String {
+        let digits = Array("0123456789ABCDEF")
+        let escaped = path.utf8.map { byte -> String in
+            switch byte {
+            case 48...57, 65...90, 97...122, UInt8(ascii: "/"), UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                String(UnicodeScalar(byte))
+            default: "%\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+            }
+        }
+        return "file:\(escaped.joined())?immutable=1"
+    }
 
     /// Runs statements that take no parameters and give no rows.
     package func execute(_ sql: String) throws(SQLiteError) {
@@ -145,7 +178,7 @@ package final class Database {
         sqlite3_busy_timeout(handle, Int32(clamping: patience.components.seconds * 1000 + patience.components.attoseconds / 1_000_000_000_000_000))
     }
 
-    fileprivate func error(_ code: Int32, doing: String) -> SQLiteError {
+    func error(_ code: Int32, doing: String) -> SQLiteError {
         SQLiteError(code: code, message: String(cString: sqlite3_errmsg(handle)), doing: doing)
     }
 }

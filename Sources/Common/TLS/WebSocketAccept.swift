@@ -1,8 +1,6 @@
 import COpenSSL
 
 /// The proof a WebSocket server gives in its handshake that it understood the request (RFC 6455, section 4.2.2).
-///
-/// This module binds the system's OpenSSL; for now only its digest and base64 are used, the TLS engine itself comes with a later issue.
 package enum WebSocketAccept {
     /// RFC 6455, section 1.3: the same for every server.
     private static let suffix = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

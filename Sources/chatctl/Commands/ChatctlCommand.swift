@@ -30,8 +30,13 @@ package struct ChatctlCommand: AsyncParsableCommand {
         MetricsCommand.self,
         PresenceCommand.self,
         PrivacyCommand.self,
+        ConfigCommand.self,
+        CheckCommand.self,
+        HealthCommand.self,
         AuditCommand.self,
+        BackupCommand.self,
         StatusCommand.self,
+        TopCommand.self,
     ]
 
     /// The verbs that speak the client protocol: `client`, `probe`, `bench`.

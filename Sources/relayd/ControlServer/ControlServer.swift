@@ -6,8 +6,10 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOPosix
+import RelayBackup
 import RelayControl
 import RelayDirectory
+import RelayListening
 import RelayMessageSending
 import RelayMetrics
 import RelayModel
@@ -21,6 +23,8 @@ import Synchronization
 package struct ControlServerSettings: Sendable {
     /// Path of the Unix socket.
     package var socket: String
+    /// Listens already there; nil: the server makes the socket.
+    package var inherited: Int32?
     package var access: AccessPolicy
     package var startedAt: Timestamp
     /// Where clients connect, for `status`.
@@ -30,7 +34,13 @@ package struct ControlServerSettings: Sendable {
     package var configurationPath: String?
     /// Addresses of the relay itself, `host:port`.
     package var addresses: [String] = []
-    package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String) {
+    /// Nil: nobody can ask for it.
+    package var configuration: (any ConfigurationReport)?
+    package var phase: @Sendable () -> DaemonPhase = { .serving }
+    /// The folder of backups.
+    package var backups: String
+    package init(socket: String, access: AccessPolicy, startedAt: Timestamp, listening: [String], publicURL: String, backups: String) {
+        self.backups = backups
         self.socket = socket
         self.access = access
         self.startedAt = startedAt
@@ -62,41 +72,42 @@ package struct ControlServer: Sendable {
         operations = Operations(
             store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: metrics,
             ledger: ledger, settings: settings, clock: clock,
-            logger: logger)
+            logger: logger, backups: Backups(folder: BackupFolder(path: settings.backups, clock: clock), store: store.path))
     }
 
     /// Serves until the service group shuts down. Throws ``SocketFileError`` when the socket cannot be made.
     package func run() async throws {
-        try SocketFile.prepare(settings.socket)
+        if settings.inherited == nil { try SocketFile.prepare(settings.socket) }
         let failure = Mutex<SocketFileError?>(nil)
         let socket = settings.socket
         // Hummingbird's own lines say nothing that ours do not.
         var quiet = logger
         quiet.logLevel = .error
-        let application = Application(
-            responder: CallbackResponder<ControlContext> { request, context in await respond(to: request, context) },
-            server: .http1(configuration: .init(idleTimeout: TimeAmount(Limits.idleHTTPTimeout))),
-            configuration: .init(
-                address: .unixDomainSocket(path: socket), serverName: "relayd",
-                availableConnectionsDelegate: MaximumAvailableConnections(Limits.controlConnections)),
-            onServerRunning: { channel in
+        let responder = CallbackResponder<ControlContext> { request, context in await respond(to: request, context) }
+        let listener = HTTPListener(
+            settings.inherited.map(ListeningPlace.inherited) ?? .unixSocket(path: socket), connections: Limits.controlConnections, group: group,
+            logger: quiet)
+        let channel = HTTP1Channel(
+            responder: responder.answering(serverName: "relayd", logger: quiet),
+            configuration: .init(idleTimeout: TimeAmount(Limits.idleHTTPTimeout)))
+        do {
+            try await listener.run(channel) { [isOwn = settings.inherited == nil] channel in
                 do throws(SocketFileError) {
-                    try SocketFile.open(socket)
+                    if isOwn { try SocketFile.open(socket) }
                     await onListening()
                 } catch {
                     failure.withLock { $0 = error }
                     try? await channel.close()  // Fails only when it is closed already.
                 }
-            },
-            eventLoopGroupProvider: .shared(group),
-            logger: quiet)
-        do {
-            try await application.run()
+            }
         } catch {
+            await operations.backups.stop()
             if let why = failure.withLock({ $0 }) { throw why }
             throw error
         }
-        unlink(socket)
+        await operations.backups.stop()
+        // Whoever made it keeps it.
+        if settings.inherited == nil { unlink(socket) }
         if let why = failure.withLock({ $0 }) { throw why }
     }
 
@@ -118,7 +129,9 @@ package struct ControlServer: Sendable {
         } catch {
             throw ControlError(.notPermitted, "relayd cannot find out who is calling", hint: "journalctl -u relayd says why")
         }
+        let name = request.uri.path.hasPrefix("/v1/") ? ControlOperationName(rawValue: String(request.uri.path.dropFirst("/v1/".count))) : nil
         guard let access else {
+            if let name, name.isAudited { await operations.writeDown(refused: name, peer) }
             throw refusal("you (user \(peer.uid)) may not operate this relay", needs: .view)
         }
         if request.uri.path == Self.metricsPath {
@@ -127,13 +140,14 @@ package struct ControlServer: Sendable {
             }
             return metrics.response
         }
-        guard request.uri.path.hasPrefix("/v1/"), let name = ControlOperationName(rawValue: String(request.uri.path.dropFirst("/v1/".count))) else {
+        guard let name else {
             throw ControlError(
                 .notFound, "there is no operation at \(request.uri.path)",
                 hint: "the operations are: " + ControlOperationName.allCases.map { "/v1/" + $0.path }.joined(separator: ", ") + ", "
                     + Self.metricsPath)
         }
         guard access >= name.access else {
+            if name.isAudited { await operations.writeDown(refused: name, peer) }
             throw refusal("you (user \(peer.uid)) may only look, and \(name.path) changes something", needs: .admin)
         }
         guard request.method == .post || (request.method == .get && name.access == .view) else {
@@ -147,7 +161,7 @@ package struct ControlServer: Sendable {
         } catch {
             throw ControlError(.badRequest, "the request's body cannot be read or is larger than \(Limits.controlBodyBytes) bytes")
         }
-        return Self.response(.ok, try await operations.serve(name, body: body, peer: peer))
+        return Self.response(.ok, try await operations.serve(name, body: body, peer: peer, access: access))
     }
 
     /// The metrics as Prometheus reads them.

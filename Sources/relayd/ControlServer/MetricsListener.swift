@@ -3,6 +3,7 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
+import RelayListening
 import RelayMetrics
 import RelayModel
 
@@ -35,14 +36,12 @@ package struct MetricsListener: Sendable {
     package func run() async throws {
         var quiet = logger
         quiet.logLevel = .error
-        let application = Application(
-            responder: CallbackResponder<BasicRequestContext> { request, _ in respond(to: request) },
-            server: .http1(configuration: .init(idleTimeout: TimeAmount(Limits.idleHTTPTimeout))),
-            configuration: .init(
-                address: .hostname(host, port: port), serverName: "relayd",
-                availableConnectionsDelegate: MaximumAvailableConnections(Limits.metricConnections)),
-            onServerRunning: { _ in await onListening() }, eventLoopGroupProvider: .shared(group), logger: quiet)
-        try await application.run()
+        let responder = CallbackResponder<BasicRequestContext> { request, _ in respond(to: request) }
+        let channel = HTTP1Channel(
+            responder: responder.answering(serverName: "relayd", logger: quiet),
+            configuration: .init(idleTimeout: TimeAmount(Limits.idleHTTPTimeout)))
+        let listener = HTTPListener(.address(host: host, port: port), connections: Limits.metricConnections, group: group, logger: quiet)
+        try await listener.run(channel) { _ in await onListening() }
     }
 
     private func respond(to request: Request) -> Response {

@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import Logging
 import NIOCore
+import RelayBackup
 import RelayControl
 import RelayDirectory
 import RelayMessageSending
@@ -25,9 +26,22 @@ struct Operations: Sendable {
     let settings: ControlServerSettings
     let clock: any WallClock
     let logger: Logger
+    let backups: Backups
+    let auditAllowance = AuditAllowance()
 
-    /// Runs one operation for a caller who is allowed to, and gives the reply as JSON.
-    func serve(_ name: ControlOperationName, body: ByteBuffer, peer: PeerCredentials) async throws(ControlError) -> [UInt8] {
+    /// Runs one operation for a caller who is allowed to, and gives the reply as JSON. What changes something is in the operators' log then.
+    func serve(_ name: ControlOperationName, body: ByteBuffer, peer: PeerCredentials, access: ControlAccess) async throws(ControlError) -> [UInt8] {
+        do throws(ControlError) {
+            return try await run(name, body: body, peer: peer, access: access)
+        } catch {
+            if name.isAudited { await writeDown(name, failed: error, body, peer) }
+            throw error
+        }
+    }
+
+    private func run(
+        _ name: ControlOperationName, body: ByteBuffer, peer: PeerCredentials, access: ControlAccess
+    ) async throws(ControlError) -> [UInt8] {
         // Exhaustive on purpose: an operation without a line here does not compile.
         switch name {
         case .hello:
@@ -35,7 +49,7 @@ struct Operations: Sendable {
                 Hello.Reply(protocolVersion: controlProtocolVersion, relayVersion: relayVersion)
             }
         case .status:
-            try await answer(Status.self, body) { _ in try await status() }
+            try await answer(Status.self, body) { _ in try await status(access) }
         case .userAdd:
             try await answer(UserAdd.self, body, subject: \.user) { request in
                 let lifetime = try lifetime(request.inviteLifetimeSeconds, field: "inviteLifetimeSeconds")
@@ -158,11 +172,19 @@ struct Operations: Sendable {
         case .presenceSummary: try await presenceSummary(body)
         // MARK: Privacy audit
         case .privacyFacts: try await privacyFacts(body)
-        case .auditList:
-            try await answer(AuditList.self, body) { request in
-                let limit = try limit(request.limit, default: 100)
-                return AuditList.Reply(entries: try await directory.audit(limit: limit).map { AuditRecord($0) })
-            }
+        case .auditList: try await auditList(body)
+        case .auditVerify: try await auditVerify(body)
+        case .backupCreate: try await backupCreate(body, peer)
+        case .backupVerify: try await backupVerify(body)
+        case .backupStatus: try await backupStatus(body)
+        case .backupList: try await backupList(body)
+        case .backupPrune: try await backupPrune(body, peer)
+        // MARK: Configuration, checks, live views
+        case .configShow: try await configShow(body)
+        case .configDiff: try await configDiff(body)
+        case .checkStore: try await checkStore(body)
+        case .health: try await health(body)
+        case .top: try await top(body)
         }
     }
 
@@ -180,6 +202,8 @@ struct Operations: Sendable {
             throw error
         } catch let error as DirectoryError {
             throw ControlError(error, subject: subject(request))
+        } catch let error as BackupError {
+            throw ControlError(error, backups.folder.path)
         } catch {
             let token = CorrelationToken()
             logger.error(
@@ -208,16 +232,24 @@ struct Operations: Sendable {
             users: users.map { UserRecord($0, sending) }, next: users.count == limit ? users.last?.user.name.text : nil)
     }
 
-    private func status() async throws -> Status.Reply {
+    /// Who may only look sees classes and steps, as in the metrics: exact counts that are looked at often tell what single people do.
+    private func status(_ access: ControlAccess) async throws -> Status.Reply {
         let counts = try await directory.counts()
         let messages = sending.statistics
         let writer = store.writer.statistics
+        let isExact = access >= .admin
+        func people(_ count: Int) -> Int { isExact ? count : SizeClass.of(count) }
+        func passed(_ count: Int) -> Int { isExact ? count : count / Limits.metricMessageStep * Limits.metricMessageStep }
+        let disk = metrics.snapshot
         return Status.Reply(
             relayVersion: relayVersion, startedAt: settings.startedAt, now: clock.now(), processID: Int(getpid()), listening: settings.listening,
-            publicURL: settings.publicURL, users: counts.users, devices: counts.devices, openInvites: counts.openInvites,
-            connections: messages.connections, messagesAccepted: messages.messagesAccepted, envelopesDelivered: messages.envelopesDelivered,
-            requestsRefused: messages.requestsRefused, storeBytes: store.bytes, writerQueue: writer.queued, commandsApplied: writer.commands,
-            commits: writer.commits, residentBytes: ProcessFigures.residentBytes, cpuMicroseconds: ProcessFigures.cpuMicroseconds)
+            publicURL: settings.publicURL, users: people(counts.users), devices: people(counts.devices), openInvites: people(counts.openInvites),
+            connections: people(messages.connections), messagesAccepted: passed(messages.messagesAccepted),
+            envelopesDelivered: passed(messages.envelopesDelivered), requestsRefused: passed(messages.requestsRefused), storeBytes: store.bytes,
+            writerQueue: people(writer.queued), commandsApplied: passed(writer.commands), commits: passed(writer.commits),
+            residentBytes: ProcessFigures.residentBytes, cpuMicroseconds: ProcessFigures.cpuMicroseconds, isExact: isExact,
+            health: Health.Reply(reasons: await healthReasons()), openAlerts: await alerts.rows.count { $0.overAt == nil },
+            undelivered: Int(disk.number(.undelivered)), diskBytes: Int(disk.number(.diskBytes)), diskFreeBytes: Int(disk.number(.diskFreeBytes)))
     }
 
     // MARK: Fields that several operations have

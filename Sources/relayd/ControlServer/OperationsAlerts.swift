@@ -47,6 +47,7 @@ extension Operations {
     func alertTest(_ body: ByteBuffer, _ caller: PeerCredentials) async throws(ControlError) -> [UInt8] {
         try await answer(AlertTest.self, body) { _ in
             let took = try await alerting { () throws(AlertError) in try await alerts.test() }
+            try await directory.audit(try actor(caller, .alertTest, ""))
             note(.alertTest, caller)
             return AlertTest.Reply(target: alerts.target.target.map(Self.text) ?? "", milliseconds: Int(took.milliseconds))
         }
@@ -63,7 +64,8 @@ extension Operations {
     private static func text(_ target: NoticeTarget) -> String {
         switch target {
         case .command(let path): path
-        case .webhook(let endpoint, let path): "\(endpoint)\(path)"
+        // A server often knows its callers by the path.
+        case .webhook(let endpoint, let path): "\(endpoint)\(path == "/" ? "/" : "/…")"
         }
     }
 

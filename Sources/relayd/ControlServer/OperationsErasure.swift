@@ -1,4 +1,6 @@
 import NIOCore
+import NIOPosix
+import RelayBackup
 import RelayControl
 import RelayDirectory
 import RelayModel
@@ -8,7 +10,8 @@ import RelayStorage
 extension Operations {
     func userErasePlan(_ body: ByteBuffer) async throws(ControlError) -> [UInt8] {
         try await answer(UserErasePlan.self, body, subject: \.user) { request in
-            ErasureReport(try await directory.planErasure(named: request.user, grace: try grace(request.graceSeconds)), .planned)
+            ErasureReport(
+                try await directory.planErasure(named: request.user, grace: try grace(request.graceSeconds)), .planned, backups: await backupCount)
         }
     }
 
@@ -25,7 +28,7 @@ extension Operations {
                 named: request.user, fingerprint: fingerprint, grace: try grace(request.graceSeconds), reason: request.reason,
                 actor: try actor(caller, .userEraseApply, request.user, request.reason))
             note(.userEraseApply, caller)
-            return ErasureReport(account, account.due == nil ? .erased : .pending)
+            return ErasureReport(account, account.due == nil ? .erased : .pending, backups: await backupCount)
         }
     }
 
@@ -43,6 +46,13 @@ extension Operations {
             let rows = try await directory.erasures(ofUser: request.user)
             return UserEraseStatus.Reply(
                 erasures: rows.map { ErasureRecord(id: $0.user, user: $0.name?.text, askedAt: $0.asked, dueAt: $0.due, hasBegun: $0.hasBegun) })
+        }
+    }
+
+    private var backupCount: Int {
+        get async {
+            let folder = backups.folder
+            return (try? await NIOThreadPool.singleton.runIfActive { try folder.entries().count }) ?? 0
         }
     }
 
@@ -73,7 +83,7 @@ enum PlanText {
 }
 
 extension ErasureReport {
-    init(_ account: ErasureAccount, _ state: State) {
+    init(_ account: ErasureAccount, _ state: State, backups: Int) {
         let entries =
             state == .pending
             ? nil
@@ -82,7 +92,7 @@ extension ErasureReport {
             }
         self.init(
             user: account.user.name.text, id: account.user.id, state: state, graceSeconds: Int(account.grace.components.seconds), dueAt: account.due,
-            plan: PlanText.text(account.fingerprint), entries: entries, files: state == .pending ? nil : Self.files(account))
+            plan: PlanText.text(account.fingerprint), entries: entries, files: state == .pending ? nil : Self.files(account, backups: backups))
     }
 
     private static func why(_ part: ErasedPart) -> String {
@@ -102,14 +112,18 @@ extension ErasureReport {
         }
     }
 
-    private static func files(_ account: ErasureAccount) -> [ErasureFile] {
+    private static func files(_ account: ErasureAccount, backups: Int) -> [ErasureFile] {
         var files = [
             ErasureFile(
                 file: "write-ahead log", holds: account.logEmptied == false,
                 why: account.logEmptied == false
                     ? "somebody was reading all the time; relayd goes on trying to empty it" : "is emptied at the end; what is deleted is overwritten"
             ),
-            ErasureFile(file: "backups", holds: false, why: "relayd makes none; copies that you made are yours to delete"),
+            ErasureFile(
+                file: "backups", holds: backups > 0,
+                why: backups > 0
+                    ? "those that were made before hold the user until they are deleted: chatctl backup prune"
+                    : "there is none in relayd's folder; copies that you made are yours to delete"),
             ErasureFile(file: "log", holds: false, why: "never has names, keys or numbers of users"),
         ]
         if account.isRecorded {

@@ -1,5 +1,6 @@
 import NIOCore
 import RelayControl
+import RelayCrypto
 import RelayDirectory
 import RelayModel
 import RelayRetention
@@ -52,6 +53,7 @@ extension Operations {
     func retentionStop(_ body: ByteBuffer, _ caller: PeerCredentials) async throws(ControlError) -> [UInt8] {
         try await answer(RetentionStop.self, body) { _ in
             let wasRunning = await retention.stop()
+            try await directory.audit(try actor(caller, .retentionStop, ""))
             if wasRunning { note(.retentionStop, caller) }
             return RetentionStop.Reply(wasRunning: wasRunning)
         }
@@ -87,7 +89,7 @@ extension Operations {
         try await answer(RetentionVerify.self, body) { _ in
             let verdict = try await retaining { () throws(RetentionError) in try await retention.verify() }
             return RetentionVerify.Reply(
-                purges: verdict.purges, lastPurge: verdict.lastPurge, hash: PurgeEntry.hexadecimal(verdict.hash), findings: verdict.findings)
+                purges: verdict.purges, lastPurge: verdict.lastPurge, hash: HexText.of(verdict.hash), findings: verdict.findings)
         }
     }
 

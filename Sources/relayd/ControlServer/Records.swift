@@ -41,9 +41,3 @@ extension InviteRecord {
         self.init(id: row.id, user: row.userName.text, state: state, createdAt: row.createdAt, expiresAt: row.expires)
     }
 }
-
-extension AuditRecord {
-    init(_ row: AuditRow) {
-        self.init(at: row.at, uid: row.actor.uid, operation: row.actor.operation, subject: row.actor.subject, reason: row.actor.reason)
-    }
-}

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 
 /// Why the control socket cannot be made.
@@ -29,12 +30,13 @@ enum SocketFile {
     static func prepare(_ path: String) throws(SocketFileError) {
         guard path.utf8.count <= pathBytes else { throw .pathTooLong(path, limit: pathBytes) }
         try makeDirectory(of: path)
-        var status = stat()
-        guard lstat(path, &status) == 0 else {
-            guard errno == ENOENT else { throw .unusable(path, text(errno)) }
+        // Of a link the link itself, as lstat(2); whose `stat` belongs to whichever C module is imported first.
+        let type: FileAttributeType?
+        do { type = try FileManager.default.attributesOfItem(atPath: path)[.type] as? FileAttributeType } catch {
+            guard access(path, F_OK) != 0, errno == ENOENT else { throw .unusable(path, "its kind cannot be told") }
             return
         }
-        guard status.st_mode & S_IFMT == S_IFSOCK else { throw .notASocket(path) }
+        guard type == .typeSocket else { throw .notASocket(path) }
         guard try !answers(path) else { throw .inUse(path) }
         guard unlink(path) == 0 || errno == ENOENT else { throw .unusable(path, text(errno)) }
     }

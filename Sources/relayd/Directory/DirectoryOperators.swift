@@ -126,7 +126,20 @@ extension Directory {
         return details
     }
 
-    package func audit(limit: Int) async throws(DirectoryError) -> [AuditRow] { try await readers.look { try $0.audit(limit: limit) } }
+    package func audit(_ query: AuditQuery = AuditQuery(), limit: Int) async throws(DirectoryError) -> [AuditRow] {
+        try await readers.look { try $0.audit(query, limit: limit) }
+    }
+
+    /// Holds the operators' log against its chain of hashes.
+    package func checkAudit() async throws(DirectoryError) -> AuditCheck {
+        var check = AuditCheck(kept: Limits.auditEntriesKept)
+        var from: UInt64? = 0
+        while let stamp = from {
+            (check, from) = try await readers.look { [check] in try $0.check(check, after: stamp, limit: Limits.auditPage) }
+        }
+        check.finish()
+        return check
+    }
 
     package func counts() async throws(DirectoryError) -> Counts {
         let now = clock.now()

@@ -68,6 +68,8 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
 
     /// A close frame is on its way; what comes is dropped.
     private var closing = false
+    /// The relay stops, and answers to what this connection asked are still on their way; what comes is dropped.
+    private var draining = false
     private var sendingPaused = false
     private var readingPaused = false
     private var inBurst = false
@@ -128,10 +130,20 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is ChannelShouldQuiesceEvent {
-            end(.restarting)
+            drain(context)
         } else {
             context.fireUserInboundEventTriggered(event)
         }
+    }
+
+    /// What was asked is answered first, within the time that a close may take; what comes now is dropped, and the client repeats it elsewhere.
+    private func drain(_ context: ChannelHandlerContext) {
+        guard let stream, !closing, !draining else { return end(.restarting) }
+        draining = true
+        context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(environment.settings.closeTimeout)) { [weak self] in
+            self?.end(.restarting)
+        }
+        stream.drain()
     }
 
     private func finish() {
@@ -146,7 +158,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
     // MARK: In
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard !closing else { return }
+        guard !closing, !draining else { return }
         inBurst = true
         silence = 0
         if let seat { environment.presence.heard(seat) }
@@ -156,7 +168,7 @@ final class ConnectionHandler: ChannelInboundHandler, DeviceSink, SweptConnectio
 
     /// What the socket has brought, up to where the stream holds back.
     private func readFrames() {
-        while !closing, !sendingPaused, let event = parser.next() {
+        while !closing, !draining, !sendingPaused, let event = parser.next() {
             switch event {
             case .message(let message): received(message)
             case .ping(let payload):

@@ -1,12 +1,15 @@
+import Glibc
 import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
 import RelayDirectory
 import RelayHostAssigner
+import RelayListening
 import RelayMessageSending
 import RelayMetrics
 import RelayPresence
+import RelayWire
 import ServiceLifecycle
 
 /// The door for clients: REST and WebSockets on one port.
@@ -45,6 +48,17 @@ package final class Gateway: Service {
     /// Any thread.
     package var webSockets: Int { environment.open.webSockets }
 
+    /// What a client gets, in the clear, that speaks plain HTTP where TLS is spoken.
+    package static func answerToPlainHTTP() -> ByteBuffer {
+        let failure = WireFailure(.malformed, "this port speaks TLS: the address begins with https:// or wss://")
+        let body = (try? WireEncoding.json.encode(failure.wire)) ?? ByteBuffer()
+        var answer = ByteBuffer(
+            string: "HTTP/1.1 \(failure.code.httpStatus) Bad Request\r\nContent-Type: \(WireEncoding.json.mediaType)\r\n"
+                + "Content-Length: \(body.readableBytes)\r\nConnection: close\r\n\r\n")
+        answer.writeImmutableBuffer(body)
+        return answer
+    }
+
     /// Changes the limits for running and new connections. Any thread.
     package func apply(_ rates: RateLimits) { environment.limits.rates.apply(rates) }
 
@@ -52,18 +66,18 @@ package final class Gateway: Service {
     package func run() async throws {
         let environment = environment
         let onBound = onBound
+        let complaints = ProxyComplaints(logger)
         let routes = Routes(environment: environment, assigner: assigner)
-        let application = Application(
-            router: routes.router(),
-            server: HTTPServerBuilder { GatewayChannel(responder: $0, environment: environment) },
-            configuration: .init(
-                address: .hostname(environment.settings.host, port: environment.settings.port), backlog: 4096,
-                availableConnectionsDelegate: MaximumAvailableConnections(environment.settings.connections)),
-            onServerRunning: { channel in if let address = channel.localAddress { onBound(address) } },
-            eventLoopGroupProvider: .shared(group), logger: logger)
+        let channel = GatewayChannel(
+            responder: routes.router().buildResponder().answering(logger: logger), environment: environment, complaints: complaints)
+        let listener = HTTPListener(environment.settings.place, connections: environment.settings.connections, group: group, logger: logger)
         // Requests that wait for another device would hold the stop up.
         try await withGracefulShutdownHandler {
-            try await application.run()
+            try await listener.run(channel) { channel in
+                // Like a port of loopback: who may connect is a matter of the directory.
+                if case .unixSocket(let path) = environment.settings.place { chmod(path, 0o666) }
+                if let address = channel.localAddress { onBound(address) }
+            }
         } onGracefulShutdown: {
             environment.directory.stopLinks()
         }

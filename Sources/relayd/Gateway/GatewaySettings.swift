@@ -1,11 +1,23 @@
+import RelayListening
 import RelayMetrics
 import RelayModel
+import RelayTLS
 
 /// The gateway's settings; the configuration fills them in. The times have their reasons in ``Limits``; tests shorten them.
 package struct GatewaySettings: Sendable {
     package var host: String
     /// 0: the system chooses one.
     package var port: Int
+    /// Listen on this Unix socket instead, which every user of the host may connect to.
+    package var unixPath: String?
+    /// Listens already at that address; nil: the gateway listens by itself.
+    package var inherited: Int32?
+    /// Nil: connections are not encrypted.
+    package var tls: TLSServer?
+    package var tlsHandshakeTimeout = Limits.tlsHandshakeTimeout
+    /// Who says whose connections it forwards.
+    package var proxies = TrustedProxies()
+    package var proxyHeaderTimeout = Limits.proxyHeaderTimeout
     /// Ciphertext of one message.
     package var maxBodyBytes = Limits.bodyBytes
     package var devicesPerUser = Limits.devicesPerUser
@@ -38,6 +50,10 @@ package struct GatewaySettings: Sendable {
         self.port = port
         self.version = version
         self.publicURL = publicURL
+    }
+
+    var place: ListeningPlace {
+        inherited.map(ListeningPlace.inherited) ?? unixPath.map(ListeningPlace.unixSocket) ?? .address(host: host, port: port)
     }
 
     /// Encoded size of the largest send: its body, its keys, and room for what protobuf writes around them.

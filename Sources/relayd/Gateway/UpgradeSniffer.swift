@@ -25,6 +25,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
 
     private let environment: GatewayEnvironment
     private let promise: EventLoopPromise<GatewayChannel.Negotiated>
+    private let address: SocketAddress?
     private let serveHTTP: (any Channel) throws -> GatewayChannel.Negotiated
     private var state = State.waiting
     private var timer: Scheduled<Void>?
@@ -34,18 +35,20 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
     /// Requests whose reply is not complete yet.
     private var unanswered = 0
 
+    /// - Parameter address: whom this connection counts for.
     init(
-        _ environment: GatewayEnvironment, _ promise: EventLoopPromise<GatewayChannel.Negotiated>,
+        _ environment: GatewayEnvironment, _ promise: EventLoopPromise<GatewayChannel.Negotiated>, address: SocketAddress?,
         serveHTTP: @escaping (any Channel) throws -> GatewayChannel.Negotiated
     ) {
         self.environment = environment
         self.promise = promise
+        self.address = address
         self.serveHTTP = serveHTTP
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         // Without an answer: the time and the descriptor that it would take are what a flood wants. Clients come back, ever more slowly.
-        guard case .welcome(let visit) = environment.limits.arrival(from: context.remoteAddress) else { return context.close(promise: nil) }
+        guard case .welcome(let visit) = environment.limits.arrival(from: address) else { return context.close(promise: nil) }
         self.visit = visit
         admitted = environment.open.enterHTTP()
         guard admitted else { return context.close(promise: nil) }

@@ -1,3 +1,4 @@
+import RelayControl
 import RelayModel
 
 extension ConfigurationOption {
@@ -7,14 +8,14 @@ extension ConfigurationOption {
             .flag(
                 "people", "publish", \.people.isOn,
                 [
-                    "Count what people do and publish it once a day or week, with noise that hides every single user: relayd-privacy(7).",
-                    "A change in this section holds from the next day or week on.",
+                    "Count what people do and publish it once a day or week, with noise that hides every single user: relayd-privacy(7)."
                 ]),
             .number(
-                "people", "minimum_users", \.people.minimumUsers, Limits.peopleMinimumUsers,
+                "people", "minimum_users", \.people.minimumUsers, Limits.peopleMinimumUsers, "users",
                 ["With fewer registered users, roughly, nothing is published."], reloadable: true),
             .number(
-                "people", "threshold", \.people.threshold, Limits.peopleThreshold, ["A figure that is lower, after the noise, is suppressed."],
+                "people", "threshold", \.people.threshold, Limits.peopleThreshold, "counted",
+                ["A figure that is lower, after the noise, is suppressed."],
                 reloadable: true),
         ] + PeopleMetric.allCases.flatMap { [epsilon($0)] + ($0.isOnceAUser ? [] : [clamp($0)]) }
 
@@ -23,7 +24,9 @@ extension ConfigurationOption {
         return ConfigurationOption(
             section: "people", key: "\(metric.rawValue)_epsilon",
             allowed: "a text with a number from \"0\" to \"\(ceiling)\" with at most three decimals, such as \"0.3\"", reloadable: true,
-            documentation: ["\(metric.explanation), by the \(metric.period.rawValue): what each release spends. \"0\": it is not counted."],
+            documentation: [
+                "\(metric.explanation), by the \(metric.period.rawValue): what each release spends. Less means more noise. \"0\": it is not counted."
+            ],
             read: { .text(Epsilon.text($0.people[metric].epsilonThousandths)) },
             write: { configuration, value in
                 guard case .text(let text) = value, let thousandths = Epsilon.thousandths(text), thousandths <= Limits.peopleEpsilonCeiling else {
@@ -38,7 +41,7 @@ extension ConfigurationOption {
         let range = 1...Limits.peopleClampCeiling
         return ConfigurationOption(
             section: "people", key: "\(metric.rawValue)_clamp", allowed: "a whole number from \(range.lowerBound) to \(range.upperBound)",
-            reloadable: true, documentation: ["What one user counts for at most."],
+            unit: "counted", reloadable: true, documentation: ["What one user counts for at most in a period. More means more noise."],
             read: { .number($0.people[metric].clamp) },
             write: { configuration, value in
                 guard case .number(let number) = value, range.contains(number) else { return false }

@@ -2,6 +2,7 @@ import Glibc
 import Logging
 import NIOCore
 import NIOPosix
+import RelayBackup
 import RelayControl
 import RelayControlServer
 import RelayCrypto
@@ -14,28 +15,35 @@ import RelayModel
 import RelayPresence
 import RelayRetention
 import RelayStorage
+import RelayTLS
 import RelayTelemetry
 import ServiceLifecycle
 import UnixSignals
 
 /// The whole daemon: puts the modules together from the bottom up, runs them, and takes them down again.
 struct Daemon {
-    /// The configuration file, for reloads.
-    var path: String
-    /// The operator named the file: it must exist.
-    var named: Bool
+    /// As the file has it, for reloads.
+    var inForce: ConfigurationInForce
+    /// What it was started with: as the file has it, but for what systemd decided.
     var configuration: Configuration
+    /// As the file has it; reloads compare with that.
+    var configured: Configuration
+    var sockets = InheritedSockets()
     var level: LogLevel
     /// Where every command of the store is recorded as well, for replays.
     var record: String?
-
-    /// How long connections may take to end after SIGTERM; what is left then is cut.
-    private static let stopPatience = Duration.seconds(10)
+    /// The certificate that the configuration names; nil without TLS.
+    var identity: TLSIdentity?
 
     /// Runs until told to stop, or until the store fails. Gives the exit status.
     func run() async -> Int32 {
         let logger = Logger(label: "relayd")
         let descriptors = ProcessSetup.raiseDescriptorLimit(logger)
+        if let clients = sockets.clients, configured.listenAddress != clients.address, configured.listenAddress != Configuration().listenAddress {
+            logger.warning(
+                "listen.address does not count, systemd holds the port: `systemctl edit relayd.socket` changes it",
+                metadata: ["listening": "\(clients.address)"])
+        }
         let clock = SystemWallClock()
         let startedAt = clock.now()
         let failure = StoreFailure()
@@ -43,9 +51,26 @@ struct Daemon {
         let tally = PeopleTally()
         let store: Store
         do {
+            let lock = try FileLock(ofStore: configuration.storePath)
+            let upgrade = StoreUpgrade(
+                store: configuration.storePath, folder: BackupFolder(path: configuration.effectiveBackups, clock: clock))
+            if let done = try upgrade.run(progress: { Systemd.busy($0) }) {
+                logger.notice(
+                    "the store was upgraded",
+                    metadata: [
+                        "from": "\(done.from)", "to": "\(done.to)", "snapshot": "\(done.snapshot)", "milliseconds": "\(done.took.milliseconds)",
+                        "bytes": "\(done.bytesAfter)",
+                    ])
+            }
             store = try Store(
-                path: configuration.storePath, clock: clock, readers: configuration.storeReaders, record: record, metrics: metrics, observer: tally,
+                path: configuration.storePath, lock: lock, clock: clock, readers: configuration.storeReaders, record: record, metrics: metrics,
+                observer: tally,
                 onFailure: { failure.report($0) })
+        } catch let refused as StoreUpgrade.Refused {
+            // Starting again would not help: the unit file knows this status.
+            logger.critical("\(refused.description)")
+            logger.critical("\(refused.hint)")
+            return ControlErrorCode.configuration.exitStatus
         } catch {
             logger.critical("\(error)")
             return 1
@@ -53,6 +78,7 @@ struct Daemon {
         let status = await run(
             store: store, metrics: metrics, tally: tally, descriptors: descriptors, failure: failure, clock: clock, startedAt: startedAt,
             logger: logger)
+        Systemd.stopping("closing the store", within: Limits.stopWriting)
         await store.close()
         logger.notice("stopped", metadata: ["status": "\(status)"])
         return status
@@ -64,7 +90,7 @@ struct Daemon {
     ) async -> Int32 {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: min(max(1, System.coreCount), 64))
         let alertInbox = AlertInbox()
-        let published = PublishedMetrics(metrics.snapshot(at: startedAt))
+        let published = PublishedMetrics(metrics.snapshot(at: startedAt), of: metrics)
         LoopProbe.start(on: Array(group.makeIterator()), metrics)
         let presence = Presence(
             writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock(),
@@ -74,6 +100,18 @@ struct Daemon {
             writer: store.writer, readers: store.readers, loops: Array(group.makeIterator()), pushMembers: configuration.pushMembers,
             metrics: metrics, alerts: alertInbox, onConnect: { tally.connected($0.user, $0.device, at: clock.now()) },
             onContacts: { presence.contacts($0) }, onOut: { presence.out($0) })
+        let certificates: Certificates?
+        do throws(TLSIdentityError) {
+            certificates = try identity.map { identity throws(TLSIdentityError) in
+                Certificates(
+                    try TLSServer(identity, plainAnswer: Gateway.answerToPlainHTTP()), clock: clock, metrics: metrics, alerts: alertInbox,
+                    logger: Logger(label: "tls"))
+            }
+        } catch {
+            logger.critical("\(error)")
+            return 1
+        }
+        certificates?.greet(configuration.publicHost)
         let directory: Directory
         let alerts: Alerts
         do {
@@ -98,21 +136,28 @@ struct Daemon {
         let readiness = Readiness(
             awaited: configuration.metricsAddress == nil ? 2 : 3, status: "listening on \(configuration.listenAddress)", logger: logger)
         let control = ControlServer(
-            settings: controlSettings(startedAt: startedAt),
+            settings: controlSettings(startedAt: startedAt, readiness),
             store: store, directory: directory, sending: sending, presence: presence, retention: retention, alerts: alerts, metrics: published,
             ledger: ledger, clock: clock, group: group, logger: Logger(label: "control"), onListening: { readiness.one() })
         let gateway = Gateway(
-            settings: gatewaySettings(descriptors: descriptors, alertInbox, metrics), directory: directory, sending: sending, presence: presence,
+            settings: gatewaySettings(descriptors: descriptors, alertInbox, metrics, certificates?.server), directory: directory, sending: sending,
+            presence: presence,
             assigner: HostAssigner(host: configuration.publicHost, url: configuration.effectivePublicURL), group: group,
             logger: Logger(label: "gateway"), onBound: { _ in readiness.one() })
         let reloader = Reloader(
-            path: path, named: named, configuration: configuration,
+            inForce: inForce,
             apply: { [level] configuration in
                 level.current = configuration.logLevel
                 gateway.apply(configuration.rates)
+                if let certificates, configuration.speaksTLS {
+                    certificates.reload(configuration)
+                } else if (certificates != nil) != configuration.speaksTLS {
+                    logger.warning("TLS begins or ends with a restart: systemctl restart relayd")
+                }
                 // A store that refuses has ended the process, or is ending it.
                 Task { try? await directory.apply(configuration.contacts) }
                 Task { await ledger.apply(configuration.people) }
+                Task { await alerts.apply(configuration.alerts) }
             }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
@@ -126,13 +171,19 @@ struct Daemon {
                 .init(service: Erasures(directory: directory)),
                 .init(
                     service: MetricSampler(
-                        metrics: metrics, published: published, store: store, gateway: gateway, retention: retention, ledger: ledger, clock: clock)),
+                        metrics: metrics, published: published, store: store, gateway: gateway, retention: retention, ledger: ledger,
+                        certificates: certificates, clock: clock)),
                 .init(service: reloader),
                 .init(
                     service: PurgeSchedule(retention: retention, every: .seconds(configuration.purgeHours * 3600), logger: Logger(label: "retention"))
                 ),
                 .init(service: PeopleSchedule(ledger: ledger, logger: Logger(label: "people"))),
             ], gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet(Logger(label: "services")))
+        if let patience = Systemd.watchdogPatience {
+            let parts = Watchdog.parts(loops: Array(group.makeIterator()), store: store)
+            // Stopped last of all.
+            services.services.insert(.init(service: Watchdog(patience: patience, parts: parts, logger: Logger(label: "watchdog"))), at: 0)
+        }
         if let address = configuration.metricsAddress {
             let listener = MetricsListener(
                 host: address.host, port: address.port, metrics: published, group: group, logger: Logger(label: "metrics"),
@@ -140,9 +191,10 @@ struct Daemon {
             services.services.append(
                 .init(service: MetricsEndpoint(listener: listener, address: address), failureTerminationBehavior: .gracefullyShutdownGroup))
         }
-        services.maximumGracefulShutdownDuration = Self.stopPatience
+        services.maximumGracefulShutdownDuration = Limits.stopPatience
         do {
             try await ServiceGroup(configuration: services).run()
+            Systemd.stopping("writing what was accepted", within: Limits.stopWriting)
             await sending.storeAcknowledgements()
             await PeopleSchedule(ledger: ledger, logger: Logger(label: "people")).finish()
             await presence.save()
@@ -157,12 +209,16 @@ struct Daemon {
         return 0
     }
 
-    private func controlSettings(startedAt: Timestamp) -> ControlServerSettings {
+    private func controlSettings(startedAt: Timestamp, _ readiness: Readiness) -> ControlServerSettings {
         var settings = ControlServerSettings(
             socket: configuration.controlSocket,
             access: AccessPolicy(adminGroup: configuration.adminGroup, viewGroup: configuration.viewGroup), startedAt: startedAt,
-            listening: ["http://\(configuration.listenAddress)"], publicURL: configuration.effectivePublicURL)
-        settings.configurationPath = access(path, F_OK) == 0 ? path : nil
+            listening: [configuration.listenURL], publicURL: configuration.effectivePublicURL,
+            backups: configuration.effectiveBackups)
+        settings.inherited = sockets.control?.descriptor
+        settings.configurationPath = inForce.inForce().path
+        settings.configuration = inForce
+        settings.phase = { readiness.phase }
         settings.addresses = [configuration.listenAddress, configuration.metricsAddress].compactMap { $0?.description } + [configuration.publicHost]
         return settings
     }
@@ -177,10 +233,14 @@ struct Daemon {
     }
 
     /// Clients get the descriptors that the rest of the relay can spare, at least half of them.
-    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox, _ metrics: Metrics) -> GatewaySettings {
+    private func gatewaySettings(descriptors: Int, _ alerts: AlertInbox, _ metrics: Metrics, _ tls: TLSServer?) -> GatewaySettings {
         var settings = GatewaySettings(
             host: configuration.listenAddress.host, port: configuration.listenAddress.port, version: relayVersion,
             publicURL: configuration.effectivePublicURL)
+        settings.inherited = sockets.clients?.descriptor
+        settings.unixPath = configuration.listenAddress.unixPath
+        settings.tls = tls
+        settings.proxies = TrustedProxies(configuration.trustedProxies) ?? TrustedProxies()
         settings.connections = max(descriptors / 2, descriptors - Limits.reservedDescriptors)
         settings.httpConnections = min(Limits.httpConnections, settings.connections / 2)
         settings.maxBodyBytes = configuration.messageBytes

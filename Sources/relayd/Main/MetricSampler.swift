@@ -18,6 +18,7 @@ struct MetricSampler: Service {
     var gateway: Gateway
     var retention: Retention
     var ledger: PrivacyLedger
+    var certificates: Certificates?
     var clock: any WallClock
 
     func run() async throws {
@@ -34,6 +35,7 @@ struct MetricSampler: Service {
     }
 
     private func sample() async {
+        certificates?.measure()
         metrics.queueCommands.set(SizeClass.of(store.writer.statistics.queued))
         metrics.webSockets.set(SizeClass.of(gateway.webSockets))
         metrics.httpConnections.set(SizeClass.of(gateway.httpConnections))
@@ -122,7 +124,7 @@ struct MetricsEndpoint: Service {
         do {
             try await listener.run()
         } catch let error as IOError {
-            let reason = error.errnoCode == EADDRINUSE ? "another program listens there already" : String(cString: strerror(error.errnoCode))
+            let reason = error.errnoCode == EADDRINUSE ? "another program listens there already" : Listener.reason(error)
             throw Listener.Failed(description: "\(address) cannot be listened on for metrics: \(reason); metrics.listen says where")
         }
     }

@@ -1,9 +1,11 @@
 import Logging
+import RelayControlServer
 import Synchronization
 
 /// Tells the service manager once everything that must listen listens.
 final class Readiness: Sendable {
     private let waiting: Mutex<Int>
+    private let isStopping = Mutex(false)
     private let status: String
     private let logger: Logger
 
@@ -26,6 +28,12 @@ final class Readiness: Sendable {
         logger.notice("ready", metadata: ["status": "\(status)"])
         Systemd.ready(status)
     }
+
+    /// The daemon was told to stop.
+    func stopping() { isStopping.withLock { $0 = true } }
+
+    /// Any thread.
+    var phase: DaemonPhase { isStopping.withLock { $0 } ? .stopping : waiting.withLock { $0 } > 0 ? .starting : .serving }
 
     /// A reload is over.
     func again() { Systemd.ready(status) }

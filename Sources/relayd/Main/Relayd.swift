@@ -1,6 +1,10 @@
 import ArgumentParser
+import FoundationEssentials
 import Glibc
+import RelayBackup
 import RelayControl
+import RelayModel
+import RelayTLS
 
 /// `relayd`: reads its options, then runs the daemon.
 @main
@@ -22,11 +26,25 @@ struct Relayd: AsyncParsableCommand {
     @Flag(name: .customLong("check-config"), help: "Check the configuration, list what is in force, and exit.")
     var checkConfig = false
 
+    @Flag(help: "Print what --check-config lists as JSON.")
+    var json = false
+
+    @Flag(name: .customLong("manual-options"), help: .hidden)
+    var manualOptions = false
+    @Flag(
+        name: .customLong("rehearse-upgrade"),
+        help: "Try what this version would change in the store on a copy, say how long it takes, and exit. Another version may run meanwhile.")
+    var rehearseUpgrade = false
+
     @Flag(name: .customLong("sample-config"), help: .hidden)
     var sampleConfig = false
 
     @Option(name: .customLong("record-commands"), help: .hidden)
     var recordCommands: String?
+
+    func validate() throws {
+        if json, !checkConfig { throw ValidationError("--json says how --check-config prints: name both") }
+    }
 
     static func main() async {
         do {
@@ -44,6 +62,10 @@ struct Relayd: AsyncParsableCommand {
             print(ConfigurationText.sample, terminator: "")
             return 0
         }
+        if manualOptions {
+            print(ConfigurationManual.options, terminator: "")
+            return 0
+        }
         let path = config ?? Self.defaultConfiguration
         let file: ConfigurationFile
         do throws(ConfigurationProblems) {
@@ -53,14 +75,55 @@ struct Relayd: AsyncParsableCommand {
             if !checkConfig { Self.complain("nothing was started; `relayd --check-config` checks again") }
             return ControlErrorCode.configuration.exitStatus
         }
+        let identity: TLSIdentity?
+        do throws(TLSIdentityError) { identity = try file.configuration.identity() } catch {
+            Self.complain("\(path): [tls]: \(error)")
+            return ControlErrorCode.configuration.exitStatus
+        }
         if checkConfig {
+            return list(file, path)
+        }
+        ProcessSetup.begin()
+        if rehearseUpgrade { return Self.rehearse(file.configuration) }
+        let level = LogLevel(file.configuration.logLevel)
+        file.configuration.logDestination.bootstrap(level)
+        var daemon = Daemon(
+            inForce: ConfigurationInForce(path: path, named: config != nil, file: file), configuration: file.configuration,
+            configured: file.configuration, level: level, record: recordCommands, identity: identity)
+        do throws(InheritedSockets.Problem) {
+            try daemon.use(InheritedSockets.take())
+        } catch {
+            Self.complain("\(error)")
+            return ControlErrorCode.configuration.exitStatus
+        }
+        return await daemon.run()
+    }
+
+    /// What `--check-config` prints.
+    private func list(_ file: ConfigurationFile, _ path: String) -> Int32 {
+        guard json else {
             print(ConfigurationText.listing(file, path: path), terminator: "")
             return 0
         }
-        ProcessSetup.begin()
-        let level = LogLevel(file.configuration.logLevel)
-        file.configuration.logDestination.bootstrap(level)
-        return await Daemon(path: path, named: config != nil, configuration: file.configuration, level: level, record: recordCommands).run()
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let reply = ConfigurationText.records(file.configuration, lines: file.lines, path: file.isThere ? path : nil)
+        guard let bytes = try? encoder.encode(reply) else { return ControlErrorCode.failed.exitStatus }
+        print(String(decoding: bytes, as: UTF8.self))
+        return 0
+    }
+
+    private static func rehearse(_ configuration: Configuration) -> Int32 {
+        let upgrade = StoreUpgrade(
+            store: configuration.storePath, folder: BackupFolder(path: configuration.effectiveBackups, clock: SystemWallClock()))
+        do throws(StoreUpgrade.Refused) {
+            print(try upgrade.rehearse(keepsSnapshot: false)?.text ?? "There is nothing to upgrade.\n", terminator: "")
+            return 0
+        } catch {
+            complain(error.description)
+            complain(error.hint)
+            return ControlErrorCode.configuration.exitStatus
+        }
     }
 
     private static func complain(_ text: String) {

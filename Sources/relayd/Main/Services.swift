@@ -40,13 +40,20 @@ struct Listener: Service {
     var gateway: Gateway
     var address: ListenAddress
 
+    /// The system's words, or what the unit's walls mean by them.
+    static func reason(_ error: IOError) -> String {
+        error.errnoCode == EAFNOSUPPORT
+            ? "the unit's RestrictAddressFamilies= does not let relayd open it; relayd(8), HARDENING, says what to relax"
+            : String(cString: strerror(error.errnoCode))
+    }
+
     func run() async throws {
         do {
             try await gateway.run()
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
             throw Failed(description: "another program listens on \(address) already; `ss -ltnp` shows which")
         } catch let error as IOError {
-            throw Failed(description: "\(address) cannot be listened on: \(String(cString: strerror(error.errnoCode)))")
+            throw Failed(description: "\(address) cannot be listened on: \(Self.reason(error))")
         }
     }
 }

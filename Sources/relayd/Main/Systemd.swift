@@ -13,7 +13,26 @@ enum Systemd {
         notify("RELOADING=1\nMONOTONIC_USEC=\(time.tv_sec * 1_000_000 + time.tv_nsec / 1000)\nSTATUS=reloading the configuration")
     }
 
-    static func stopping(_ status: String) { notify("STOPPING=1\nSTATUS=\(status)") }
+    /// - Parameter within: what is left to do takes at most so long; systemd waits for it.
+    static func stopping(_ status: String, within: Duration) {
+        notify("STOPPING=1\nSTATUS=\(status)\nEXTEND_TIMEOUT_USEC=\(Int64(within / .microseconds(1)))")
+    }
+
+    /// Everything moves.
+    static func alive() { notify("WATCHDOG=1") }
+
+    /// What `WatchdogSec=` allows; nil without one.
+    static var watchdogPatience: Duration? {
+        var microseconds: UInt64 = 0
+        guard sd_watchdog_enabled(0, &microseconds) > 0 else { return nil }
+        return .microseconds(Int64(clamping: microseconds))
+    }
+
+    /// Where the credentials of the unit are (systemd.exec(5)).
+    static var credentialsDirectory: String? { getenv("CREDENTIALS_DIRECTORY").map { String(cString: $0) } }
+
+    /// Something takes long before relayd is ready: systemd waits for up to an hour more.
+    static func busy(_ status: String) { notify("EXTEND_TIMEOUT_USEC=3600000000\nSTATUS=\(status)") }
 
     private static func notify(_ state: String) {
         // 0 means that nobody listens, which is no error; neither can anything be done about a failure.

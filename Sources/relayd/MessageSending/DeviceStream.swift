@@ -12,6 +12,8 @@ package final class DeviceStream {
     private let sink: any DeviceSink
     private var state: StreamState
     private var open = true
+    /// It ends when nothing of it waits for the disk any more.
+    private var draining = false
 
     /// What waits for the next flush.
     private var outgoing: [StoredEnvelope] = []
@@ -97,7 +99,7 @@ package final class DeviceStream {
     package func contactsSeen(_ version: UInt64) { contactsVersion = max(contactsVersion, version) }
 
     private func submit(_ command: Command, _ request: UInt64) {
-        guard open else { return }
+        guard open, !draining else { return }
         do throws(WriterError) {
             let crowded = try hub.submit(command, connection, request)
             sendsInFlight += 1
@@ -134,6 +136,14 @@ package final class DeviceStream {
         flush()
     }
 
+    /// The relay stops: nothing more is taken, and the connection ends with `restarting` once everything it asked is answered. What waits to be
+    /// delivered stays in the mailbox.
+    package func drain() {
+        guard open, !draining else { return }
+        draining = true
+        if sendsInFlight == 0 { close(.restarting) }
+    }
+
     /// The connection is gone, or about to be.
     package func closed() {
         guard open else { return }
@@ -168,6 +178,7 @@ package final class DeviceStream {
         default: break
         }
         if request != 0 { sink.answer(request, answer) }
+        if draining, sendsInFlight == 0 { return close(.restarting) }
         if readingPaused, sendsInFlight <= resumesAt {
             readingPaused = false
             sink.pauseReading(false)

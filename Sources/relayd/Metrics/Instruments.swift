@@ -13,13 +13,16 @@ package final class Counter: Sendable {
 
 /// A number that goes up and down, set when it was measured. Any thread.
 package final class Gauge: Sendable {
-    private let bits = Atomic(Double(0).bitPattern)
+    private let bits: Atomic<UInt64>
 
-    package init() {}
+    /// - Parameter value: until it is set; not a number when there is none yet.
+    package init(_ value: Double = 0) { bits = Atomic(value.bitPattern) }
 
     package func set(_ value: Double) { bits.store(value.bitPattern, ordering: .relaxed) }
     package func set(_ value: Int) { set(Double(value)) }
     package var value: Double { Double(bitPattern: bits.load(ordering: .relaxed)) }
+    /// Nil when there is none yet.
+    package var known: Double? { value.isNaN ? nil : value }
 }
 
 /// A metric with one counter for each value of a label. Any thread.

@@ -25,6 +25,7 @@ package enum MetricName: String, CaseIterable, Sendable {
     case requests = "relayd_requests_total"
     case signIns = "relayd_signins_total"
     case rateLimited = "relayd_rate_limited_total"
+    case certificateDays = "relayd_certificate_days"
     case alerts = "relayd_alerts_total"
     case loopLagSeconds = "relayd_event_loop_lag_seconds"
     case openFiles = "relayd_open_files"
@@ -96,6 +97,9 @@ package enum MetricTable {
             .requests, .counter, .connections, [RequestRoute.self, StatusClass.self], "Answers to REST requests, by route and class of status"),
         MetricDefinition(.signIns, .counter, .connections, [SignInResult.self], "Requests for tokens, by what became of them"),
         MetricDefinition(.rateLimited, .counter, .connections, [RateLimitKind.self], "What was refused because a limit was met"),
+        MetricDefinition(
+            .certificateDays, .gauge, .connections,
+            "Whole days until the certificate for TLS ends, negative when it has ended; absent without TLS"),
         MetricDefinition(.alerts, .counter, .process, [AlertKind.self], "Alerts that were raised"),
         MetricDefinition(.loopLagSeconds, .histogram, .process, "How late the event loops run what is due; each is asked once a second"),
         MetricDefinition(.openFiles, .gauge, .process, "Open file descriptors, rounded up to a power of two"),

@@ -29,6 +29,8 @@ package final class Metrics: Sendable {
     package let requests = PairCounters<RequestRoute, StatusClass>()
     package let signIns = Counters<SignInResult>()
     package let rateLimited = Counters<RateLimitKind>()
+    /// Not known without TLS.
+    package let certificateDays = Gauge(.nan)
 
     package let alerts = Counters<AlertKind>()
     package let loopLagSeconds = Histogram(.durations)
@@ -98,6 +100,7 @@ package final class Metrics: Sendable {
             }
         case .signIns: Metrics.samples(signIns)
         case .rateLimited: Metrics.samples(rateLimited)
+        case .certificateDays: certificateDays.known == nil ? [] : Metrics.sample(certificateDays)
         case .alerts: Metrics.samples(alerts)
         case .loopLagSeconds: Metrics.sample(loopLagSeconds)
         case .openFiles: Metrics.sampleClass(openFiles)

@@ -16,7 +16,7 @@ package struct PurgeEntry: Sendable, Equatable {
 
     /// One line: fields in this order, each with its name.
     var text: String {
-        "purge 1 at=\(at) longest-days=\(longestDays.map(String.init) ?? "-") policies=\(PurgeEntry.hexadecimal(policies)) messages-at-least=\(messagesAtLeast) "
+        "purge 1 at=\(at) longest-days=\(longestDays.map(String.init) ?? "-") policies=\(HexText.of(policies)) messages-at-least=\(messagesAtLeast) "
             + "oldest-days=\(oldestDays.map(String.init) ?? "-")"
     }
 
@@ -29,7 +29,7 @@ package struct PurgeEntry: Sendable, Equatable {
         }
         guard let at = field(2, "at").flatMap({ Timestamp($0) }), let longest = field(3, "longest-days"), let policies = field(4, "policies"),
             let messages = field(5, "messages-at-least").flatMap({ Int($0) }), let oldest = field(6, "oldest-days"),
-            longest == "-" || Int(longest) != nil, oldest == "-" || Int(oldest) != nil, let policies = PurgeProof.bytes(policies)
+            longest == "-" || Int(longest) != nil, oldest == "-" || Int(oldest) != nil, let policies = HexText.bytes(policies)
         else { return nil }
         self.init(at: at, longestDays: Int(longest), policies: policies, messagesAtLeast: messages, oldestDays: Int(oldest))
     }
@@ -42,25 +42,20 @@ package struct PurgeEntry: Sendable, Equatable {
         self.oldestDays = oldestDays
     }
 
-    package static func hexadecimal(_ bytes: [UInt8]) -> String {
-        bytes.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
-    }
-
     static func atLeast(_ count: Int) -> Int { count < 16 ? 0 : 1 << (Int.bitWidth - 1 - count.leadingZeroBitCount) }
 }
 
-/// The chain of purges: each entry is hashed together with the hash of the one before, so that none can be changed, left out or put in between
-/// without all later hashes being others. Pure.
+/// The chain of purges, see ``HashChain``. Pure.
 enum PurgeProof {
     /// The first entry follows this.
-    static let beginning = [UInt8](repeating: 0, count: 32)
+    static let beginning = HashChain.beginning
 
     static func record(_ entry: PurgeEntry, after previous: [UInt8]) -> PurgeRecord {
         PurgeRecord(entry: entry.text, hash: hash(entry.text, after: previous))
     }
 
     static func hash(_ entry: String, after previous: [UInt8]) -> [UInt8] {
-        Hashing.blake2b256(Array("relayd purge".utf8) + previous + Array(entry.utf8))
+        HashChain.purges.hash(entry, after: previous)
     }
 
     static func fingerprint(_ policies: [String: RetentionPolicy]) -> [UInt8] {
@@ -68,11 +63,5 @@ enum PurgeProof {
             "\(name) \(policy.deliveredDays ?? 0) \(policy.undeliveredDays ?? 0) \(policy.userBytes ?? 0) \(policy.onceDelivered)\n"
         }
         return Array(Hashing.blake2b256(Array(lines.joined().utf8)).prefix(16))
-    }
-
-    static func bytes(_ hexadecimal: String) -> [UInt8]? {
-        let digits = hexadecimal.compactMap { $0.isASCII ? $0.hexDigitValue : nil }
-        guard digits.count == hexadecimal.count, digits.count.isMultiple(of: 2) else { return nil }
-        return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
     }
 }

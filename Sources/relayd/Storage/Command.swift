@@ -1,4 +1,5 @@
 import NIOCore
+import RelayCrypto
 import RelayModel
 
 /// A change of durable state. Everything that is not decided by the state itself (time, identifiers, randomness) is in the
@@ -299,11 +300,26 @@ package struct Actor: Codable, Sendable {
     /// What it is about: a user's name or an identifier.
     package var subject: String
     package var reason: String?
-    package init(uid: UInt32, operation: String, subject: String, reason: String? = nil) {
+    /// What became of it: ``done``, or the code of an error. A failed one may name nobody but who exists.
+    package var result: String
+    /// See ``AuditEntry/missed``.
+    package var missed: Int
+    /// Hides subject and reason in the chain of hashes, see ``AuditChainEntry``. Drawn here, so that the command decides everything.
+    package var salt: [UInt8]
+
+    package static let done = "done"
+
+    package init(
+        uid: UInt32, operation: String, subject: String, reason: String? = nil, result: String = done, missed: Int = 0,
+        salt: [UInt8] = SystemEntropy().bytes(Limits.auditSaltBytes)
+    ) {
         self.uid = uid
         self.operation = operation
         self.subject = subject
         self.reason = reason
+        self.result = result
+        self.missed = missed
+        self.salt = salt
     }
 }
 

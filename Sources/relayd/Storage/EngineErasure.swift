@@ -369,7 +369,7 @@ extension SQLiteEngine {
         guard let erasure = try erasure(of: id), erasure.began != 0, erasure.step == .done else { throw Rejection.erasureUnknown }
         let rows = try reader.erasedRows(of: id)
         let text = ErasedPart.allCases.compactMap { part in rows[part].flatMap { $0 > 0 ? "\(part.rawValue) \($0)" : nil } }.joined(separator: ", ")
-        try audit(Actor(uid: erasure.uid, operation: "relayd/erase", subject: ErasedName.mark(id), reason: text), at: stamp)
+        try audit(Actor(uid: erasure.uid, operation: "relayd/erase", subject: ErasedName.mark(id), reason: text, salt: []), at: stamp)
         try statements.finishUser.run { $0.bind(1, id.rawValue) }
         for statement in [erasureStatements.forget, erasureStatements.forgetRows] { try statement.run { $0.bind(1, id.rawValue) } }
         return .done
@@ -442,7 +442,7 @@ struct ErasureStatements {
             "SELECT user_id, peer_id FROM contacts WHERE (user_id, peer_id) > (?1, ?2) ORDER BY user_id, peer_id LIMIT ?3")
         listAudit = try database.prepare(
             "SELECT stamp, operation, subject, reason FROM audit WHERE stamp > ?1 AND stamp <= ?2 ORDER BY stamp LIMIT ?3")
-        writeAudit = try database.prepare("UPDATE audit SET subject = ?2, reason = ?3 WHERE stamp = ?1")
+        writeAudit = try database.prepare("UPDATE audit SET subject = ?2, reason = ?3, salt = NULL WHERE stamp = ?1")
         findDesertedChat = try database.prepare(
             """
             SELECT s.chat_id FROM members s WHERE s.user_id = ?

@@ -1,7 +1,7 @@
 import RelayModel
 import RelaySQLite
 
-// Users, devices, invites and the audit log.
+// Users, devices, invites.
 extension Reader {
     private static func user(_ row: Statement) -> UserRow {
         UserRow(
@@ -132,10 +132,5 @@ extension Reader {
             """, bind: { $0.bind(1, now.milliseconds) }
         ) { Counts(users: Int($0.integer(0)), devices: Int($0.integer(1)), openInvites: Int($0.integer(2))) }.first
             ?? Counts(users: 0, devices: 0, openInvites: 0)
-    }
-
-    /// Newest first.
-    package func audit(limit: Int) throws -> [AuditRow] {
-        try rows("SELECT stamp, uid, operation, subject, reason FROM audit ORDER BY stamp DESC LIMIT ?", bind: { $0.bind(1, limit) }, Reader.auditRow)
     }
 }

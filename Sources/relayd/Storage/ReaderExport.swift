@@ -200,7 +200,7 @@ extension Reader {
     package func audit(about user: UserRow, after stamp: UInt64, limit: Int) throws -> [(stamp: UInt64, row: AuditRow)] {
         try rows(
             """
-            SELECT stamp, uid, operation, subject, reason FROM audit WHERE stamp > ?3 AND stamp >= ?1 AND CASE
+            SELECT \(Self.auditColumns) FROM audit WHERE stamp > ?3 AND stamp >= ?1 AND CASE
                 WHEN operation LIKE 'device/%' OR operation LIKE 'key/%' THEN subject IN (SELECT CAST(device_id AS TEXT) FROM devices WHERE user_id = ?1)
                 WHEN operation = 'invite/revoke' THEN subject IN (SELECT CAST(invite_id AS TEXT) FROM invites WHERE user_id = ?1)
                 -- An entry about two users names both, with a space between.

@@ -51,6 +51,11 @@ package struct KeyRow: Sendable {
 
 // What operators look at: contacts and blocks as they are, keys, audit entries of one kind.
 extension Reader {
+    // MARK: Health
+
+    /// True when the store answers.
+    package func answers() throws -> Bool { try rows("SELECT 1 FROM meta LIMIT 1") { $0.integer(0) == 1 }.allSatisfy(\.self) }
+
     // MARK: Contacts
 
     /// A user's contacts and blocks in the order of the others' identifiers.
@@ -225,7 +230,7 @@ extension Reader {
     package func auditOfContacts(limit: Int) throws -> [AuditRow] {
         try rows(
             """
-            SELECT stamp, uid, operation, subject, reason FROM audit WHERE operation LIKE 'block/%' OR operation LIKE 'contact/%'
+            SELECT \(Self.auditColumns) FROM audit WHERE result = '\(Actor.done)' AND (operation LIKE 'block/%' OR operation LIKE 'contact/%')
             ORDER BY stamp DESC LIMIT ?
             """, bind: { $0.bind(1, limit) }, Reader.auditRow)
     }
@@ -233,14 +238,7 @@ extension Reader {
     /// What operators did about keys, newest first.
     package func auditOfKeys(limit: Int) throws -> [AuditRow] {
         try rows(
-            "SELECT stamp, uid, operation, subject, reason FROM audit WHERE operation LIKE 'key/%' ORDER BY stamp DESC LIMIT ?",
+            "SELECT \(Self.auditColumns) FROM audit WHERE result = '\(Actor.done)' AND operation LIKE 'key/%' ORDER BY stamp DESC LIMIT ?",
             bind: { $0.bind(1, limit) }, Reader.auditRow)
-    }
-
-    static func auditRow(_ row: Statement) -> AuditRow {
-        AuditRow(
-            at: Stamp(rawValue: row.unsigned(0)).time,
-            actor: Actor(
-                uid: UInt32(truncatingIfNeeded: row.integer(1)), operation: row.text(2) ?? "", subject: row.text(3) ?? "", reason: row.text(4)))
     }
 }

@@ -6,12 +6,24 @@ import Synchronization
 /// Read-only connections, each used by one thread at a time.
 package final class ReaderPool: Sendable {
     private let threads: NIOThreadPool
-    private let free: Mutex<[Confined<Reader>]>
+    private let state: Mutex<State>
+
+    private struct State {
+        var free: [Confined<Reader>]
+        /// Those who asked for a sign of life.
+        var whenMoved: [@Sendable () -> Void] = []
+
+        mutating func takeWhenMoved() -> [@Sendable () -> Void] {
+            if whenMoved.isEmpty { return [] }
+            defer { whenMoved = [] }
+            return whenMoved
+        }
+    }
 
     init(path: String, count: Int) throws(SQLiteError) {
         var readers: [Confined<Reader>] = []
         for _ in 0..<count { readers.append(Confined(try Reader(Database(path: path, access: .readOnly)))) }
-        free = Mutex(readers)
+        state = Mutex(State(free: readers))
         threads = NIOThreadPool(numberOfThreads: count)
         threads.start()
     }
@@ -23,15 +35,25 @@ package final class ReaderPool: Sendable {
         threads.submit { state in
             guard case .active = state else { return completion(.failure(WriterError.stopping)) }
             // There are as many readers as threads, so one is always free here.
-            guard let reader = self.free.withLock({ $0.popLast() }) else { return completion(.failure(WriterError.overloaded)) }
+            guard let reader = self.state.withLock({ $0.free.popLast() }) else { return completion(.failure(WriterError.overloaded)) }
             let result = Swift.Result { try body(reader.value) }
-            self.free.withLock { $0.append(reader) }
+            let moved = self.state.withLock { state in
+                state.free.append(reader)
+                return state.takeWhenMoved()
+            }
             completion(result)
+            for call in moved { call() }
         }
     }
 
     package func read<Result: Sendable>(_ body: @escaping @Sendable (Reader) throws -> Result) async throws -> Result {
         try await withCheckedThrowingContinuation { continuation in read(body) { continuation.resume(with: $0) } }
+    }
+
+    /// Calls back on one of the pool's threads when a read has ended, or soon when one of them is idle. Any thread.
+    package func whenMoved(_ call: @escaping @Sendable () -> Void) {
+        state.withLock { $0.whenMoved.append(call) }
+        threads.submit { _ in for call in self.state.withLock({ $0.takeWhenMoved() }) { call() } }
     }
 
     func stop() async {

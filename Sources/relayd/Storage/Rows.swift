@@ -152,11 +152,6 @@ package struct ContactsPage: Sendable {
     package var version: UInt64
 }
 
-package struct AuditRow: Sendable {
-    package var at: Timestamp
-    package var actor: Actor
-}
-
 /// A chat in a user's list of conversations.
 package struct ConversationRow: Sendable {
     package var chat: ChatID

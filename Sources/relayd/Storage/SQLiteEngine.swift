@@ -32,6 +32,8 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
     var userCount: Int
     let monotonic: any MonotonicClock
     var contactPolicy: ContactPolicy
+    /// The operators' log ends here.
+    var auditEnd: AuditEnd
 
     /// Takes over a migrated database.
     /// - Parameter monotonic: tells how long steps of a purge take; changes nothing that is stored.
@@ -45,6 +47,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         lastStamp = Stamp(rawValue: UInt64(bitPattern: try database.integer("SELECT value FROM meta WHERE key = 'last_stamp'") ?? 0))
         storedStamp = lastStamp
         contactPolicy = ContactPolicy(bits: try database.integer("SELECT value FROM meta WHERE key = 'contact_policy'") ?? ContactPolicy().bits)
+        auditEnd = try AuditEnd(of: database)
         userCount = Int(try database.integer("SELECT count(*) FROM users WHERE removed = 0") ?? 0)
     }
 
@@ -118,16 +121,6 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
         } catch let rejection as Rejection {
             // Rejections are thrown before anything was changed.
             return .rejected(rejection)
-        }
-    }
-
-    func audit(_ actor: Actor, at stamp: Stamp) throws(SQLiteError) {
-        try statements.insertAudit.run {
-            $0.bind(1, stamp.rawValue)
-            $0.bind(2, Int64(actor.uid))
-            $0.bind(3, actor.operation)
-            $0.bind(4, actor.subject)
-            $0.bind(5, actor.reason)
         }
     }
 

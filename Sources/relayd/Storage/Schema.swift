@@ -19,7 +19,7 @@ import RelaySQLite
 /// | message_keys | chat, sequence, user  | MessageSending | messages of groups of more than 32 | with its message      |
 /// | hidden       | user, chat, sequence  | MessageSending | deletions "for me"    | with its message                   |
 /// | receipts     | chat, user            | MessageSending | chats                 | an erasure; not a purge: it leaves the chat |
-/// | audit        | stamp                 | ControlServer  | operators' changes    | nobody: an erasure takes names out |
+/// | audit        | stamp                 | ControlServer  | operators' changes and attempts; 100,000 | the entry that comes, of the oldest; an erasure takes names out |
 /// | erasures     | user                  | Directory      | users to be erased    | `cancelErasure`, `finishErasure`   |
 /// | erased_rows  | user, part            | Directory      | 15 an erasure         | `finishErasure`                    |
 /// | retention_policies | class           | Retention      | classes of users      | `setRetention`                     |
@@ -125,6 +125,7 @@ enum Schema {
         alerts,
         people,
         presence,
+        audit,
     ]
 
     /// Every table with the columns that order it, for dumps and checks.

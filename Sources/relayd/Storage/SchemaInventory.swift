@@ -61,7 +61,10 @@ extension Schema {
         "message_keys": ["chat_id": .relation, "seq": .progress, "first_user_id": .relation, "keys": .sealed],
         "hidden": ["user_id": .relation, "chat_id": .relation, "seq": .progress],
         "receipts": ["chat_id": .relation, "user_id": .relation, "delivered_seq": .progress, "read_seq": .progress, "version": .progress],
-        "audit": ["stamp": .progress, "uid": .decision, "operation": .decision, "subject": .name, "reason": .decision],
+        "audit": [
+            "stamp": .progress, "number": .progress, "uid": .decision, "operation": .decision, "result": .decision, "missed": .progress,
+            "subject": .name, "reason": .decision, "salt": .hash, "commitment": .hash, "hash": .hash,
+        ],
         "erasures": [
             "user_id": .identity, "asked_ms": .progress, "due_ms": .progress, "uid": .decision, "began": .progress, "name": .name,
             "display_name": .name, "step": .progress, "first": .progress, "second": .progress,
@@ -93,7 +96,9 @@ extension Schema {
 
 extension Schema {
     /// Triggers that the store may have; another one could copy what it sees.
-    static let triggers: Set<String> = ["people_releases_stay", "people_releases_remain", "people_gates_stay", "people_gates_remain"]
+    static let triggers: Set<String> = [
+        "people_releases_stay", "people_releases_remain", "people_gates_stay", "people_gates_remain", "audit_stays", "audit_remains",
+    ]
 }
 
 /// What the store may have.

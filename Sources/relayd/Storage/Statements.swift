@@ -172,7 +172,7 @@ struct Statements {
             """)
         writeLastStamp = try database.prepare(
             "INSERT INTO meta (key, value) VALUES ('last_stamp', ?) ON CONFLICT DO UPDATE SET value = excluded.value")
-        insertAudit = try database.prepare("INSERT INTO audit (stamp, uid, operation, subject, reason) VALUES (?, ?, ?, ?, ?)")
+        insertAudit = try database.prepare(AuditEnd.insertion)
 
         loadContact = try database.prepare(
             "SELECT relation, blocks, is_blocked, category, decided FROM contacts WHERE user_id = ? AND peer_id = ?")

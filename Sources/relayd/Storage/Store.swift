@@ -35,26 +35,30 @@ package final class Store: Sendable {
     package let path: String
     private let lock: FileLock
     private let checkpointer: Checkpointer
+    /// Somebody looks through the whole file.
+    let checking = Mutex(false)
 
     /// Opens or creates, locks, migrates and checks the store at `path`.
     ///
     /// - Parameters:
+    ///   - lock: the store's, when it is held already.
     ///   - readers: read-only connections, each with a thread.
     ///   - record: file for ``CommandRecord``.
     ///   - metrics: where commits, waits and checkpoints are counted.
     ///   - observer: sees every batch that was committed.
     ///   - onFailure: called once, on any thread, when the disk failed; the process must end.
     package init(
-        path: String, clock: any WallClock = SystemWallClock(), readers: Int = 2, record: String? = nil,
+        path: String, lock: FileLock? = nil, clock: any WallClock = SystemWallClock(), readers: Int = 2, record: String? = nil,
         metrics: Metrics = Metrics(), observer: (any CommitObserver)? = nil, onFailure: @escaping @Sendable (any Error) -> Void
     ) throws(StoreError) {
         self.path = path
-        lock = try FileLock(path: path + ".lock", store: path)
+        if let lock { self.lock = lock } else { self.lock = try FileLock(ofStore: path) }
         do {
             let database = try Database(path: path, access: .readWriteCreate, combiningWrites: true)
             try Store.check(database, path)
             try Store.prepare(database)
             try Store.migrate(database, path)
+            try Store.noteRestore(database)
             // The pages that every batch touches stay in memory; what is deleted is overwritten.
             try database.execute("PRAGMA cache_size = -\(Limits.writerCacheBytes / 1024)")
             try database.execute("PRAGMA secure_delete = ON")
@@ -112,23 +116,31 @@ package final class Store: Sendable {
         try database.execute("VACUUM")
     }
 
-    static func migrate(_ database: Database, _ path: String = "") throws {
-        let found = Int(try database.integer("PRAGMA user_version") ?? 0)
-        guard found <= Schema.migrations.count else { throw StoreError.newer(path: path, found: found, known: Schema.migrations.count) }
-        for number in found..<Schema.migrations.count {
-            try database.transaction {
-                try Schema.migrations[number].run(on: database)
-                try database.execute("PRAGMA user_version = \(number + 1)")
-            }
+    static func migrate(_ database: Database, _ path: String = "") throws { try StoreMigrations.current.run(on: database, path) }
+
+    /// `chatctl backup restore` leaves a note: the operators' log says that the store is an older one, and who put it there.
+    private static func noteRestore(_ database: Database) throws {
+        func note(_ key: String) throws -> Int64? { try database.integer("SELECT value FROM meta WHERE key = '\(key)'") }
+        guard let uid = try note("restored_uid"), let stamp = try note("last_stamp") else { return }
+        let from = Timestamp(milliseconds: try note("restored_from_ms") ?? 0)
+        try database.transaction {
+            var end = try AuditEnd(of: database)
+            // Nothing was stamped with this or more.
+            try end.append(
+                Actor(uid: UInt32(truncatingIfNeeded: uid), operation: "relayd/restore", subject: "", reason: "the store as of \(from)", salt: []),
+                at: Stamp(rawValue: UInt64(bitPattern: stamp)), with: try database.prepare(AuditEnd.insertion))
+            try database.execute("DELETE FROM meta WHERE key IN ('restored_ms', 'restored_from_ms', 'restored_uid')")
         }
     }
 }
 
 /// Keeps a second relayd away from the store: two writers with caches of their own would contradict each other.
-private final class FileLock: Sendable {
+package final class FileLock: Sendable {
     private let file: Int32
 
-    init(path: String, store: String) throws(StoreError) {
+    /// - Parameter store: the path of the database.
+    package init(ofStore store: String) throws(StoreError) {
+        let path = store + ".lock"
         file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         guard file >= 0 else { throw .openFailed(path: store, String(cString: strerror(errno))) }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {

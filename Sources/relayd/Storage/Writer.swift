@@ -108,6 +108,14 @@ package final class Writer: Sendable {
         var commands = 0
         var commits = 0
         var whenIdle: [@Sendable () -> Void] = []
+        /// Those who asked for a sign of life.
+        var whenMoved: [@Sendable () -> Void] = []
+
+        mutating func takeWhenMoved() -> [@Sendable () -> Void] {
+            if whenMoved.isEmpty { return [] }
+            defer { whenMoved = [] }
+            return whenMoved
+        }
 
         /// Puts an entry into the inbox and says what the thread must be told of it.
         mutating func append(_ entry: Entry, riding: Bool, _ clock: any MonotonicClock) -> Wake {
@@ -195,6 +203,15 @@ package final class Writer: Sendable {
     package var horizon: Stamp {
         let now = clock.now()
         return stamps.withLock { max($0.latest, Stamp(time: now)) }
+    }
+
+    /// Calls back on the writer's thread when it has finished what it is at, or soon when it is idle. Any thread.
+    package func whenMoved(_ call: @escaping @Sendable () -> Void) {
+        let idle = state.withLock { state in
+            if state.running { state.whenMoved.append(call) }
+            return !state.running
+        }
+        if idle { thread.submit { _ in call() } }
     }
 
     /// Queues a command. Any thread; never blocks on the disk.
@@ -300,7 +317,7 @@ package final class Writer: Sendable {
             let (entries, since, idle) = state.withLock { state -> ([Entry], Int64, [@Sendable () -> Void]) in
                 guard state.wanted || (state.stopping && !state.inbox.isEmpty) else {
                     state.running = false
-                    let idle = state.whenIdle
+                    let idle = state.whenIdle + state.takeWhenMoved()
                     state.whenIdle = []
                     return ([], 0, idle)
                 }
@@ -322,10 +339,12 @@ package final class Writer: Sendable {
                 commit(batch, since: since)
                 rest = rest.dropFirst(batch.count)
                 let bytes = batch.reduce(0) { $0 + $1.bytes }
-                state.withLock { state in
+                let moved = state.withLock { state in
                     state.waiting -= batch.count
                     state.waitingBytes -= bytes
+                    return state.takeWhenMoved()
                 }
+                for call in moved { call() }
             }
         }
     }

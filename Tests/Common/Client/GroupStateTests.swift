@@ -376,7 +376,8 @@ import Testing
             #expect(announced == [team: 4])
             let id = try state.enqueue("own", to: "team", writtenAt: Timestamp(milliseconds: 5), target: .chat(team), command: nil)
             try state.storeSealed(id, chat: team, clientMessageID: 1, [1])
-            _ = try state.storeSent(id, place(2, 1), by: account)
+            let own = SentPlace(chat: team, clientMessageID: 1, message: MessageID(1002), chatSeq: 2, sentAt: Timestamp(milliseconds: 6))
+            _ = try state.storeSent(id, own, by: account)
             for seq in UInt64(1)...4 { _ = try state.storeReceived(entry(seq), mailboxSeq: nil) }
             let highest = try state.highest(team)
             #expect(highest == 4)

@@ -30,10 +30,18 @@ import Testing
         let changes: Set<ControlOperationName> = [
             .userAdd, .userRemove, .userSuspend, .userResume, .userExport, .inviteCreate, .inviteRevoke, .deviceRevoke, .deviceKick, .contactAdd,
             .blockAdd, .blockRemove, .userEraseApply, .userEraseCancel, .keyRevoke, .keyExpire, .retentionSet, .retentionAssign,
-            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts,
+            .retentionPurge, .retentionStop, .alertAcknowledge, .alertTest, .privacyFacts, .checkStore, .backupCreate, .backupVerify,
+            .backupPrune,
         ]
         for name in ControlOperationName.allCases { #expect((name.access == .admin) == changes.contains(name), "\(name.path)") }
         #expect(ControlAccess.view < .admin)
+    }
+
+    @Test func valuesOfTheConfigurationKeepTheirType() throws {
+        for value in [ConfigurationValue.text("1"), .text(""), .number(1), .number(0), .flag(true), .flag(false)] {
+            #expect(try JSONDecoder().decode([ConfigurationValue].self, from: try JSONEncoder().encode([value])) == [value])
+        }
+        #expect(ConfigurationValue.text("a\"b\\").description == #""a\"b\\""#)
     }
 
     @Test func absentFieldsStayAbsent() throws {

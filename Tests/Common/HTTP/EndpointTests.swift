@@ -5,6 +5,8 @@ import Testing
 @Suite struct EndpointTests {
     @Test(arguments: [
         ("http://127.0.0.1:8080", Endpoint.tcp(host: "127.0.0.1", port: 8080)), ("http://relay.example", .tcp(host: "relay.example", port: 80)),
+        ("https://relay.example", .tls(host: "relay.example", port: 443, trust: .system)),
+        ("wss://[::1]:8443", .tls(host: "::1", port: 8443, trust: .system)), ("ws://relay.example:1", .tcp(host: "relay.example", port: 1)),
         ("http://[::1]:99/enrol", .tcp(host: "::1", port: 99)), ("unix:/run/relayd/control.sock", .unix(path: "/run/relayd/control.sock")),
         ("unix:///run/relayd/control.sock", .unix(path: "/run/relayd/control.sock")),
     ])
@@ -14,7 +16,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "relay.example", "https://relay.example", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:x", "http://[::1",
+        "", "relay.example", "ftp://relay.example", "https://", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:x", "http://[::1",
         "http://user@a", "unix:relative", "unix:/" + String(repeating: "a", count: 107),
     ])
     func refuses(url: String) {

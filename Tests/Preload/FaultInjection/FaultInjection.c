@@ -84,6 +84,9 @@ static int strikes(int file, enum fault_operation operation) {
         if (part.count > 0) syscall(SYS_pwrite64, part.file, part.bytes, part.count, part.offset);
         kill(getpid(), SIGKILL);
         return EIO;
+    case FAULT_HOLD:
+        while (atomic_load(&slots[FAULT_ACTION]) == FAULT_HOLD) usleep(1000);
+        return 0;
     default: return 0;
     }
 }

@@ -35,7 +35,7 @@ import Testing
         let server = ControlServer(
             settings: ControlServerSettings(
                 socket: directory.file("c.sock"), access: AccessPolicy(adminGroup: adminGroup, viewGroup: viewGroup), startedAt: clock.now(),
-                listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example"),
+                listening: ["http://127.0.0.1:1"], publicURL: "http://relay.example", backups: directory.file("backups")),
             store: store, directory: users, sending: sending,
             presence: Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock()),
             retention: Retention(
@@ -129,7 +129,18 @@ import Testing
             #expect(try await socket.call(UserList()).users.isEmpty)
             #expect(try await failure(socket, UserShow(user: "alice")).code == .notFound)
 
-            let audit = try await socket.call(AuditList()).entries
+            let log = try await socket.call(AuditList()).entries
+            let failed = log.filter { $0.result != "done" }
+            #expect(failed.map(\.operation) == ["user/suspend", "user/suspend", "invite/revoke", "user/add"])
+            #expect(failed.map(\.result) == ["bad_request", "not_found", "not_found", "already_exists"])
+            // Nobody is called so; and an attempt to revoke has the invite's number.
+            #expect(failed.map(\.subject) == ["alice", "", added.invite.id.description, "alice"] && failed.allSatisfy { $0.reason == nil })
+            #expect(try await socket.call(AuditList(failed: true)).entries == failed)
+            #expect(try await socket.call(AuditList(before: log[1].number)).entries == Array(log.dropFirst(2)))
+            #expect(try await socket.call(AuditList(since: log[0].at)).entries.allSatisfy { $0.at >= log[0].at })
+            let verdict = try await socket.call(AuditVerify())
+            #expect(verdict.findings == [] && verdict.entries == log.count && verdict.last == log.first?.number && verdict.hash.count == 64)
+            let audit = log.filter { $0.result == "done" }
             #expect(
                 audit.map(\.operation) == [
                     "user/remove", "user/resume", "user/suspend", "invite/revoke", "invite/create", "device/revoke", "user/add",
@@ -236,7 +247,17 @@ import Testing
             #expect(change.0 == .exited(77))
             #expect(change.2.contains("may only look, and user/add changes something"))
             #expect(try await socket.call(UserList()).users.isEmpty)
-            for user in ["alice", "bob"] { _ = try await socket.call(UserAdd(user: user)) }
+            for user in ["alice", "bob", "carol"] { _ = try await socket.call(UserAdd(user: user)) }
+            // Counts of people are classes for who may only look.
+            let seen = try await asNobody(["status", "--json"], socket).1
+            let status = try JSONDecoder().decode(Status.Reply.self, from: Data(seen.utf8))
+            #expect(!status.isExact && status.users == 4 && status.openInvites == 4 && status.commandsApplied == 0, "\(status)")
+            let exact = try await socket.call(Status())
+            #expect(exact.isExact && exact.users == 3 && exact.commandsApplied > 0, "\(exact)")
+            for arguments in [["config", "show"], ["health", "ready"], ["top", "--count", "1"]] {
+                // This server has no configuration of its own.
+                #expect(try await asNobody(arguments, socket).0 == .exited(arguments[0] == "config" ? 1 : 0), "\(arguments)")
+            }
             for arguments in [["contact", "list", "--user", "alice"], ["block", "list"], ["block", "audit"], ["key", "list"], ["key", "audit"]] {
                 #expect(try await asNobody(arguments, socket).0 == .exited(0), "\(arguments)")
             }
@@ -247,7 +268,12 @@ import Testing
                 let refused = try await asNobody(arguments, socket)
                 #expect(refused.0 == .exited(77) && refused.1.isEmpty, "\(arguments): \(refused)")
             }
-            #expect(try await socket.call(AuditList()).entries.count == 2)
+            // Each attempt is written down, without what was sent.
+            let entries = try await socket.call(AuditList()).entries
+            #expect(entries.count { $0.result == "done" } == 3)
+            let refused = entries.filter { $0.result == "not_permitted" }
+            #expect(refused.map(\.operation) == ["user/export", "device/kick", "block/remove", "block/add", "contact/add", "user/add"])
+            #expect(refused.allSatisfy { $0.subject.isEmpty && $0.reason == nil && $0.uid != 0 })
         }
     }
 
@@ -297,7 +323,8 @@ import Testing
             revocations: sending)
         let server = ControlServer(
             settings: ControlServerSettings(
-                socket: socket, access: AccessPolicy(adminGroup: "a", viewGroup: "b"), startedAt: clock.now(), listening: [], publicURL: "http://x"),
+                socket: socket, access: AccessPolicy(adminGroup: "a", viewGroup: "b"), startedAt: clock.now(), listening: [], publicURL: "http://x",
+                backups: socket + ".backups"),
             store: store, directory: users, sending: sending,
             presence: Presence(writer: store.writer, readers: store.readers, clock: clock, monotonic: SystemMonotonicClock()),
             retention: Retention(

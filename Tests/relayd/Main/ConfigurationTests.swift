@@ -1,5 +1,6 @@
 import Foundation
 import Logging
+import RelayControl
 import RelayGateway
 import RelayHTTP
 import RelayModel
@@ -42,7 +43,7 @@ import Testing
         for address in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464", "9464", "127.0.0.1"] {
             #expect(
                 problems("[metrics]\nlisten = \"\(address)\"") == [
-                    "relayd.toml:2: metrics.listen must be a loopback address with a port, such as \"127.0.0.1:9464\", or \"\", not \"\(address)\""
+                    "relayd.toml:2:10: metrics.listen must be a loopback address with a port, such as \"127.0.0.1:9464\", or \"\", not \"\(address)\""
                 ])
         }
     }
@@ -136,23 +137,35 @@ import Testing
     @Test(
         "What is wrong is named with its line and what is allowed",
         arguments: [
-            ("[alerts]\ncommand = \"notify.sh\"\n", "relayd.toml:2: alerts.command must be an absolute path"),
-            ("[alerts]\nwebhook = \"https://example.org\"\n", "relayd.toml:2: alerts.webhook must be http://host:port/path"),
-            ("[listen]\nadress = \"127.0.0.1:1\"\n", "relayd.toml:2: there is no key listen.adress; did you mean listen.address?"),
-            ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1: there is no section [lisen]; did you mean [listen]?"),
+            ("[alerts]\ncommand = \"notify.sh\"\n", "relayd.toml:2:11: alerts.command must be an absolute path"),
+            ("[alerts]\nwebhook = \"ws://example.org\"\n", "relayd.toml:2:11: alerts.webhook must be https://host:port/path"),
+            ("[tls]\ncertificate = \"/x\"\n", "relayd.toml:2:15: tls.certificate is named, and tls.key is not"),
+            ("[tls]\nkey = \"x\"\n", "relayd.toml:2:7: tls.key is named, and tls.certificate is not"),
+            ("[tls]\nkey = \"../x\"\n", "relayd.toml:2:7: tls.key must be an absolute path, the name of a credential"),
+            (
+                "[listen]\npublic_url = \"http://x\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\n",
+                "relayd.toml:2:14: listen.public_url begins with http://"
+            ),
+            ("[listen]\naddress = \"unix:/x\"\n", "relayd.toml:2:11: a Unix socket is no address for clients"),
+            ("[listen]\naddress = \"unix:x\"\n", "relayd.toml:2:11: listen.address must be"),
+            ("[listen]\ntrusted_proxies = \"10.0.0.0/33\"\n", "relayd.toml:2:19: listen.trusted_proxies must be addresses"),
+            ("[listen]\ntrusted_proxies = \"proxy.example.org\"\n", "relayd.toml:2:19: listen.trusted_proxies must be addresses"),
+            ("[metrics]\nlisten = \"unix:/x\"\n", "relayd.toml:2:10: metrics.listen must be"),
+            ("[listen]\nadress = \"127.0.0.1:1\"\n", "relayd.toml:2:1: there is no key listen.adress; did you mean listen.address?"),
+            ("[lisen]\naddress = \"127.0.0.1:1\"\n", "relayd.toml:1:1: there is no section [lisen]; did you mean [listen]?"),
             (
                 "[database]\n",
-                "relayd.toml:1: there is no section [database]: the sections are [alerts], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store]"
+                "relayd.toml:1:1: there is no section [database]: the sections are [alerts], [backup], [contacts], [control], [erase], [limits], [listen], [log], [metrics], [people], [presence], [retention], [store], [tls]"
             ),
-            ("[presence]\nheartbeat = 20\n", "relayd.toml:2: presence.offline_after is 30, which is less than two heartbeats of 20 seconds"),
-            ("\n\nreaders = 3\n", "relayd.toml:3: there is no key readers; did you mean store.readers?"),
-            ("[store]\n# many\nreaders = 17\n", "relayd.toml:3: store.readers must be a whole number from 1 to 16, not 17"),
-            ("[store]\nreaders = \"2\"\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not \"2\""),
-            ("[store]\nreaders = 2.5\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not a number with a fraction"),
-            ("[store]\nreaders = [2]\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not a list"),
-            ("[store]\nreaders = 1979-05-27\n", "relayd.toml:2: store.readers must be a whole number from 1 to 16, not a date or time"),
-            ("store.path = \"relay.db\"\n", "relayd.toml:1: store.path must be an absolute path of at most 4000 bytes, not \"relay.db\""),
-            ("listen = 3\n", "relayd.toml:1: listen must be a section, written [listen]"),
+            ("[presence]\nheartbeat = 20\n", "relayd.toml:2:13: presence.offline_after is 30, which is less than two heartbeats of 20 seconds"),
+            ("\n\nreaders = 3\n", "relayd.toml:3:1: there is no key readers; did you mean store.readers?"),
+            ("[store]\n# many\nreaders = 17\n", "relayd.toml:3:11: store.readers must be a whole number from 1 to 16, not 17"),
+            ("[store]\nreaders = \"2\"\n", "relayd.toml:2:11: store.readers must be a whole number from 1 to 16, not \"2\""),
+            ("[store]\nreaders = 2.5\n", "relayd.toml:2:11: store.readers must be a whole number from 1 to 16, not a number with a fraction"),
+            ("[store]\nreaders = [2]\n", "relayd.toml:2:11: store.readers must be a whole number from 1 to 16, not a list"),
+            ("[store]\nreaders = 1979-05-27\n", "relayd.toml:2:11: store.readers must be a whole number from 1 to 16, not a date or time"),
+            ("store.path = \"relay.db\"\n", "relayd.toml:1:14: store.path must be an absolute path of at most 4000 bytes, not \"relay.db\""),
+            ("listen = 3\n", "relayd.toml:1:1: listen must be a section, written [listen]"),
             ("[log]\nlevel = true\n", "must be one of \"trace\", \"debug\", \"info\", \"notice\", \"warning\", \"error\", \"critical\", not true"),
             ("[listen]\naddress = \"example.org:80\"\n", "listen.address must be an IP address or localhost with a port"),
             ("[listen]\naddress = \"127.0.0.1:0\"\n", "listen.address must be an IP address or localhost with a port"),
@@ -160,15 +173,25 @@ import Testing
             ("[listen]\npublic_url = \"https://x/y\"\n", "listen.public_url must be an http:// or https:// address without a path"),
             (
                 "[erase]\ngrace = \"0d\"\n",
-                "relayd.toml:2: erase.grace must be a number followed by s, m, h or d, at most 365d, such as \"7d\", not \"0d\""
+                "relayd.toml:2:9: erase.grace must be a number followed by s, m, h or d, at most 365d, such as \"7d\", not \"0d\""
             ),
             ("[erase]\ngrace = \"366d\"\n", "erase.grace must be"), ("[erase]\ngrace = 7\n", "erase.grace must be"),
             ("[erase]\ngrace = \"a week\"\n", "erase.grace must be"),
-            ("[listen]\naddress = \n", "relayd.toml:2: it is not TOML"),
+            ("[listen]\naddress = \n", "relayd.toml:2:11: it is not TOML"),
             ("\n[.]\n", "relayd.toml:2: it is not TOML: a section's name must begin"), ("[[", "relayd.toml:1: it is not TOML"),
             ("[[\n#", "relayd.toml:1: it is not TOML"), ("[\r\n=", "relayd.toml:1: it is not TOML"), ("\u{FEFF}[=", "relayd.toml:1: it is not TOML"),
-            ("[listen]\r\nadress = \"127.0.0.1:1\"\r\n", "relayd.toml:2: there is no key listen.adress"),
-            ("[listen]\naddress = \"0.0.0.0:8480\"\n", "relayd.toml:2: other hosts can connect to 0.0.0.0:8480"),
+            ("[listen]\r\nadress = \"127.0.0.1:1\"\r\n", "relayd.toml:2:1: there is no key listen.adress"),
+            ("  [listen]\n\tadress = 3\n", "relayd.toml:2:2: there is no key listen.adress"),
+            ("store = {readers = 17}\n", "relayd.toml:1:9: store.readers must be"),
+            ("[store]\nreaders = 2\n\nreaders = 3\n", "relayd.toml:4:1: store.readers is set a second time: it stands in line 2 already"),
+            ("[store]\nreaders = 2\n[log]\n[store]\n", "relayd.toml:4:1: store is set a second time: it stands in line 1 already"),
+            ("[erase]\ngrace = \"7 days\"\n", "relayd.toml:2:9: erase.grace must be a number followed by s, m, h or d"),
+            ("[erase]\ngrace = \"99999999999d\"\n", "erase.grace must be"), ("[erase]\ngrace = \"-1d\"\n", "erase.grace must be"),
+            ("[store]\nreaders = 99999999999999999999\n", "relayd.toml:2:"),
+            ("[listen]\nreaders = 2\n", "relayd.toml:2:1: there is no key listen.readers; did you mean store.readers?"),
+            ("[store]\npath = \"/\u{1}\"\n", "relayd.toml:2:"),
+            ("[store]\npath = \"/\\u0000\"\n", "relayd.toml:2: a text cannot have a NUL in it"),
+            ("[listen]\naddress = \"0.0.0.0:8480\"\n", "relayd.toml:2:11: other hosts can connect to 0.0.0.0:8480"),
         ])
     func wrong(text: String, complaint: String) {
         let found = problems(text)
@@ -178,7 +201,7 @@ import Testing
 
     @Test func allProblemsAreReportedInTheOrderOfTheirLines() {
         let found = problems("[store]\nreaders = 0\n[log]\nlevel = \"loud\"\n[limits]\ninvite_hours = -1\nfoo = 1\n")
-        #expect(found.map { $0.prefix(14) } == ["relayd.toml:2:", "relayd.toml:4:", "relayd.toml:6:", "relayd.toml:7:"])
+        #expect(found.map { $0.prefix(17) } == ["relayd.toml:2:11:", "relayd.toml:4:9: ", "relayd.toml:6:16:", "relayd.toml:7:1: "])
     }
 
     @Test func otherHostsNeedAnExplicitWord() throws {
@@ -203,8 +226,71 @@ import Testing
 
     @Test func aFileThatIsNotTextIsRefused() throws {
         let directory = try TemporaryDirectory()
-        try Data([0x61, 0xff]).write(to: URL(filePath: directory.file("x")))
-        #expect(throws: ConfigurationProblems.self) { try ConfigurationFile.load(path: directory.file("x"), named: true) }
+        func problem(_ bytes: [UInt8]) throws -> String? {
+            try Data(bytes).write(to: URL(filePath: directory.file("x")))
+            do throws(ConfigurationProblems) {
+                _ = try ConfigurationFile.load(path: directory.file("x"), named: true)
+                return nil
+            } catch {
+                #expect(error.problems.count == 1)
+                return error.problems.first.map { String($0.description.dropFirst(directory.file("x").count)) }
+            }
+        }
+        #expect(try problem([0x61, 0xff]) == ":1:2: it is not UTF-8 text")
+        #expect(try problem(Array("[log]\n# ü".utf8) + [0xC3, 0x0A]) == ":2:4: it is not UTF-8 text")
+        #expect(try problem([0x7F, 0x45, 0x4C, 0x46, 2, 1, 1, 0, 0, 0])?.hasPrefix(":1:1: it is not TOML") == true)
+        #expect(try problem([0xFF, 0xFE, 0x5B, 0, 0x6C, 0]) == ": it is UTF-16: save it as UTF-8")
+        #expect(try problem([UInt8](repeating: 0x23, count: (1 << 20) + 1)) == ": it is larger than 1048576 bytes")
+        #expect(try problem(Array("[erase".utf8) + [0] + Array("]\n".utf8))?.hasPrefix(":1:") == true)
+        // A byte order mark is none of the text.
+        #expect(try problem(Array("\u{FEFF}[log]\nlevel = \"info\"\n".utf8)) == nil)
+        #expect(try problem(Array("\u{FEFF}[lok]\n".utf8)) == ":1:1: there is no section [lok]; did you mean [log]?")
+    }
+
+    @Test func whatAMessageQuotesIsBoundedAndHarmless() throws {
+        let long = problems("[store]\npath = \"\(String(repeating: "x", count: 100_000))\"\n\(String(repeating: "k", count: 100_000)) = 1\n")
+        #expect(long.count == 2 && long.allSatisfy { $0.utf8.count < 600 })
+        let escape = problems("[log]\nlevel = \"\\u001B[2J\"\n\"\\u001B[2J\" = 1\n")
+        #expect(escape.count == 2 && escape.allSatisfy { !$0.contains("\u{1B}") })
+    }
+
+    @Test func everyKeyIsDescribed() {
+        for option in ConfigurationOption.all {
+            #expect(!option.documentation.joined().isEmpty && !option.allowed.isEmpty, "\(option.name)")
+            #expect((option.unit != nil) == (option.standard.type == .integer), "\(option.name) has no unit")
+            var configuration = Configuration()
+            #expect(option.write(&configuration, option.standard) && configuration == Configuration(), "\(option.name)")
+        }
+        let sections = Set(ConfigurationOption.all.map(\.section))
+        for section in ConfigurationOption.sectionTexts.keys { #expect(sections.contains(section), "\(section)") }
+    }
+
+    @Test func theManualIsTheTable() throws {
+        let page = try String(contentsOfFile: Programs.repository + "/man/relayd.toml.5", encoding: .utf8)
+        let begin = try #require(page.range(of: ".Sh OPTIONS\n")).lowerBound
+        let end = try #require(page.range(of: "\n.Sh ", range: page.index(after: begin)..<page.endIndex)).lowerBound
+        #expect(page[begin...end] == ConfigurationManual.options, "put there what relayd --manual-options prints")
+    }
+
+    @Test func secretsAreMasked() throws {
+        let file = try ConfigurationFile.parse("[alerts]\nwebhook = \"http://127.0.0.1:9/hook?key=1\"\n", path: "x")
+        #expect(!ConfigurationText.listing(file, path: "x").contains("key=1"))
+        let records = ConfigurationText.records(file.configuration, lines: file.lines, path: "x").options
+        let record = try #require(records.first { $0.name == "alerts.webhook" })
+        #expect(record.value == nil && record.secret && record.line == 2 && record.standard == .text(""))
+        // That it is not set is no secret.
+        #expect(ConfigurationText.records(Configuration(), lines: [:], path: nil).options.first { $0.name == "alerts.webhook" }?.value == .text(""))
+        #expect(problems("[alerts]\nwebhook = \"ftp://key\"\n").allSatisfy { !$0.contains("key") })
+    }
+
+    @Test func theTargetOfAlertsCanBeTakenAway() throws {
+        var configuration = try parse("[alerts]\ncommand = \"/bin/true\"\nwebhook = \"http://127.0.0.1:9/\"\n")
+        #expect(configuration.alerts.target == .webhook(.tcp(host: "127.0.0.1", port: 9), path: "/"))
+        for (key, target) in [("alerts.webhook", NoticeTarget.command("/bin/true")), ("alerts.command", nil)] {
+            let option = try #require(ConfigurationOption.all.first { $0.name == key })
+            #expect(option.reloadable && option.write(&configuration, .text("")) && configuration.alerts.target == target)
+        }
+        #expect(configuration == Configuration())
     }
 
     /// These made the TOML parser abort.
@@ -237,7 +323,7 @@ import Testing
 
     @Test func aReloadAppliesOnlyWhatItCan() throws {
         let new = try parse("[limits]\nmessages_per_user = 3\nanomaly_seconds = 7\n[log]\nlevel = \"debug\"\n[store]\nreaders = 3\n")
-        let changes = Reloader.changes(from: Configuration(), to: new)
+        let changes = ConfigurationInForce.changes(from: Configuration(), to: new)
         #expect(changes.applied.map(\.name) == ["limits.messages_per_user", "limits.anomaly_seconds", "log.level"])
         #expect(changes.deferred.map(\.name) == ["store.readers"])
     }

@@ -4,6 +4,7 @@ import NIOHTTP1
 import NIOPosix
 import RelayControl
 import RelayHTTP
+import RelayTLS
 import Synchronization
 
 /// Calls operations of relayd over its control socket. One request after another; any thread.
@@ -103,6 +104,8 @@ final class ControlClient: Sendable {
             ControlError(.daemonUnreachable, "relayd closed the connection before it answered", hint: "journalctl -u relayd says why")
         case .replyTooLarge:
             ControlError(.failed, "relayd's reply is larger than chatctl accepts", hint: "ask for less, for instance with --limit")
+        case .tls(let failure):
+            ControlError(.failed, failure.description, hint: failure.hint)
         case .malformed(let reason):
             ControlError(.failed, "what answers on \(socket) does not speak HTTP: \(reason)", hint: "is it relayd's control socket?")
         }

@@ -47,13 +47,14 @@ struct Output: Sendable {
 
 /// How a word is meant; only colours show it, so it must never be the only sign.
 enum Tone: Sendable {
-    case plain, strong, good, bad, faint
+    case plain, strong, good, warning, bad, faint
 
     fileprivate var code: String? {
         switch self {
         case .plain: nil
         case .strong: "1"
         case .good: "32"
+        case .warning: "33"
         case .bad: "31"
         case .faint: "2"
         }
@@ -123,6 +124,9 @@ struct Page {
     }
 
     mutating func line(_ line: String, _ tone: Tone = .plain) { text += paint(Printable.line(line), tone) + "\n" }
+
+    /// One line of words that stand behind each other as they are.
+    mutating func words(_ cells: [Cell]) { text += cells.map { paint(Printable.line($0.text), $0.tone) }.joined() + "\n" }
 
     mutating func blank() { text += "\n" }
 

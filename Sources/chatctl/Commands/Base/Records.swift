@@ -82,45 +82,6 @@ extension Page {
         }
     }
 
-    mutating func audit(_ entries: [AuditRecord]) {
-        table(
-            ["TIME", Column("UID", .right), "OPERATION", "SUBJECT", "REASON"],
-            entries.map { entry in
-                [
-                    Cell(Figures.time(entry.at)), "\(entry.uid)", Cell(entry.operation, .strong), Cell(entry.subject), Cell(entry.reason ?? ""),
-                ]
-            })
-    }
-
-    mutating func status(_ status: Status.Reply) {
-        let batch = status.commits == 0 ? "" : " (\(Figures.decimal(Double(status.commandsApplied) / Double(status.commits), digits: 1)) a commit)"
-        let running = status.now - status.startedAt
-        pairs([
-            ("relayd", Cell(status.relayVersion, .strong)),
-            ("running", Cell("\(Figures.span(running)), since \(Figures.time(status.startedAt)), process \(status.processID)")),
-            ("listening", Cell(status.listening.joined(separator: ", "))), ("public URL", Cell(status.publicURL)),
-            (
-                "accounts",
-                Cell(
-                    "\(Figures.number(status.users, "user")), \(Figures.number(status.devices, "device")), \(Figures.number(status.openInvites, "open invite"))"
-                )
-            ), ("connections", Cell(Figures.count(status.connections))),
-            (
-                "messages",
-                Cell(
-                    "\(Figures.count(status.messagesAccepted)) accepted, \(Figures.number(status.envelopesDelivered, "envelope")) delivered, \(Figures.number(status.requestsRefused, "request")) refused"
-                )
-            ), ("store", Cell(Figures.bytes(status.storeBytes))),
-            (
-                "writer",
-                Cell(
-                    "\(Figures.count(status.writerQueue)) waiting, \(Figures.number(status.commandsApplied, "command")) in \(Figures.number(status.commits, "commit"))\(batch)"
-                )
-            ), ("memory", Cell(Figures.bytes(status.residentBytes))),
-            ("CPU time", Cell("\(Figures.decimal(Double(status.cpuMicroseconds) / 1_000_000, digits: 1)) s")),
-        ])
-    }
-
     private func state(of user: UserRecord) -> Cell {
         if user.eraseAt != nil { return Cell("to be erased", .bad) }
         return user.suspendedAt == nil ? Cell("active") : Cell("suspended", .bad)

@@ -13,7 +13,8 @@ enum Sparkline {
         return !name.contains("utf-8") && !name.contains("utf8")
     }
 
-    static func of(_ values: [Double?], ascii: Bool) -> String {
+    /// - Parameter width: columns at most.
+    static func of(_ values: [Double?], ascii: Bool, width: Int = width) -> String {
         let bars = ascii ? plainBars : Self.bars
         let columns = min(width, values.count)
         let shown: [Double?] = (0..<columns).map { column in

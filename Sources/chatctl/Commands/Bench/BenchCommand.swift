@@ -24,6 +24,8 @@ struct BenchOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Where clients reach the relay (default: the public URL that its status names).", valueName: "url"))
     var url: String?
 
+    @OptionGroup var trust: TrustOptions
+
     @OptionGroup var global: GlobalOptions
 
     /// Runs a load with users of its own, removes these in any case, shows the report, and fails when a promise was broken.
@@ -35,7 +37,7 @@ struct BenchOptions: ParsableArguments {
         let status = try await control.call(Status())
         let endpoint: Endpoint
         do {
-            endpoint = try Endpoint(url: url ?? status.publicURL)
+            endpoint = try Endpoint(url: url ?? status.publicURL, trust: trust.trust)
         } catch {
             throw ControlError(.badRequest, "\(error)", hint: "name the address with --url")
         }

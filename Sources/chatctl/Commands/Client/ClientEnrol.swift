@@ -17,12 +17,15 @@ struct ClientEnrolCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("What to call the device, 1 to \(Limits.deviceNameCharacters) characters.", valueName: "name"))
     var device: String
 
+    @OptionGroup var trust: TrustOptions
+
     @OptionGroup var client: ClientOptions
 
     func run() async throws {
         try await translatingClientErrors {
             let account = try await Enrolment.enrol(
-                link: try InviteLink(link), deviceName: device, directory: client.directory, group: MultiThreadedEventLoopGroup.singleton)
+                link: try InviteLink(link, trust: trust.trust), deviceName: device, directory: client.directory,
+                group: MultiThreadedEventLoopGroup.singleton)
             let report = EnrolReport(
                 user: account.userName, userID: account.user, device: account.device, deviceName: account.deviceName, relay: account.relay,
                 state: client.directory.path)

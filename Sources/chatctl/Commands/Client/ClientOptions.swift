@@ -27,7 +27,7 @@ extension ControlError {
             case .locked, .outboxFull, .decisionsFull, .timeout: .tryAgain
             case .link, .linkCode, .userName, .ambiguousGroup, .request: .badRequest
             case .groupUnknown, .chatUnknown: .notFound
-            case .unreachable: .daemonUnreachable
+            case .unreachable, .insecure: .daemonUnreachable
             case .revoked: .notPermitted
             case .refused(let refusal):
                 switch refusal.code {

@@ -14,10 +14,12 @@ struct ProbeCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("How long a step may take.", valueName: "span"))
     var timeout = Lifetime(seconds: 30)
 
+    @OptionGroup var trust: TrustOptions
+
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let run = ProbeRun(control: global.control, timeout: .seconds(timeout.seconds))
+        let run = ProbeRun(control: global.control, timeout: .seconds(timeout.seconds), trust: trust.trust)
         let report = await run.run()
         try global.output.show(report) { page in
             page.table(

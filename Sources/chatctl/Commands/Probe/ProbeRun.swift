@@ -5,6 +5,7 @@ import RelayClient
 import RelayControl
 import RelayCrypto
 import RelayModel
+import RelayTLS
 
 /// What `chatctl probe` prints.
 struct ProbeReport: Codable {
@@ -22,6 +23,7 @@ struct ProbeReport: Codable {
 final class ProbeRun {
     private let control: ControlClient
     private let timeout: Duration
+    private let trust: TLSTrust
     private var steps: [ProbeReport.Step] = []
     private var users: [String] = []
     private var sessions: [Session] = []
@@ -29,9 +31,10 @@ final class ProbeRun {
     /// What chatctl reports in the end.
     private(set) var failure: ControlError?
 
-    init(control: ControlClient, timeout: Duration) {
+    init(control: ControlClient, timeout: Duration, trust: TLSTrust) {
         self.control = control
         self.timeout = timeout
+        self.trust = trust
     }
 
     func run() async -> ProbeReport {
@@ -77,7 +80,7 @@ final class ProbeRun {
             for (name, link) in zip(["a", "b"], links) {
                 let state = StateDirectory("\(directory)/\(name)")
                 _ = try await Enrolment.enrol(
-                    link: try InviteLink(link), deviceName: "probe", directory: state, group: MultiThreadedEventLoopGroup.singleton)
+                    link: try InviteLink(link, trust: trust), deviceName: "probe", directory: state, group: MultiThreadedEventLoopGroup.singleton)
                 states.append(state)
             }
         }

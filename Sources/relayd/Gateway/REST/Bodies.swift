@@ -17,7 +17,7 @@ struct GatewayContext: RequestContext {
 
     init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
-        address = NetworkAddress(source.channel.remoteAddress)
+        address = ForwardedAddress.current ?? NetworkAddress(source.channel.remoteAddress)
         // Hummingbird numbers requests one after the other: two of them would tell how many came between.
         logger[metadataKey: "hb.request.id"] = nil
     }

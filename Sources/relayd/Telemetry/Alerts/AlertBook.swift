@@ -27,7 +27,8 @@ struct AlertBook: Sendable {
         var lastAt: Timestamp
     }
 
-    private let rules: [AlertKind: AlertKind.Rule]
+    /// Of every kind. New ones hold from the next event or figure on, also for alerts that go on.
+    var rules: [AlertKind: AlertKind.Rule]
     private var nextID: Int
     /// Those that go on.
     private var open: [Key: AlertRow] = [:]

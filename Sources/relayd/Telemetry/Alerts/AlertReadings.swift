@@ -27,6 +27,8 @@ struct AlertReadings: Sendable {
         }
         if metrics.openFilesLimit.value > 0 { found[.descriptorsLow] = Int(metrics.openFiles.value / metrics.openFilesLimit.value * 100) }
 
+        if let days = metrics.certificateDays.known { found[.certificateExpiring] = Int(days) }
+
         let commits = metrics.commitSeconds.value
         // Without commits there is nothing slow.
         found[.slowFlush] = Int((commits.since(self.commits ?? commits).quantile(0.99) ?? 0) * 1000)

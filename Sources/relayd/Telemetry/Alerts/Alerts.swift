@@ -3,6 +3,7 @@ import NIOCore
 import RelayMetrics
 import RelayModel
 import RelayStorage
+import Synchronization
 
 /// What the operator decided about alerts.
 package struct AlertSettings: Sendable, Equatable {
@@ -45,10 +46,12 @@ package actor Alerts {
     private let readers: ReaderPool
     private let clock: any WallClock
     private let monotonic: any MonotonicClock
-    private let settings: AlertSettings
+    /// Read by whoever shows them, on any thread; changed by ``apply(_:)``.
+    private let settings: Mutex<AlertSettings>
     private let relay: String
     private let metrics: Metrics
-    private let carrier: NoticeCarrier?
+    private let group: any EventLoopGroup
+    private var carrier: NoticeCarrier?
     private let logger: Logger
     private let inbox: AlertInbox
 
@@ -75,18 +78,34 @@ package actor Alerts {
         self.readers = readers
         self.clock = clock
         self.monotonic = monotonic
-        self.settings = settings
+        self.settings = Mutex(settings)
         self.inbox = inbox
         self.relay = relay
         self.metrics = metrics
         self.logger = logger
+        self.group = group
         carrier = settings.target.map { NoticeCarrier(target: $0, group: group) }
         let (rows, days) = try await readers.read { (try $0.alerts(), try $0.loadDays()) }
-        book = AlertBook(rows, rules: Dictionary(uniqueKeysWithValues: AlertKind.allCases.map { ($0, settings.rule(of: $0)) }))
+        book = AlertBook(rows, rules: Self.rules(settings))
         let today = LoadMeter.day(of: clock.now())
         self.days = days.filter { $0.day < today }
         load = LoadMeter(processors: processors, today: days.first { $0.day == today })
         recordingDue = monotonic.nanoseconds() + Limits.loadRecording.nanoseconds
+    }
+
+    /// Other settings hold from the next look on. Notices that wait go to the new target.
+    package func apply(_ settings: AlertSettings) {
+        let before = self.settings.withLock { current in
+            defer { current = settings }
+            return current
+        }
+        guard before != settings else { return }
+        book.rules = Self.rules(settings)
+        if before.target != settings.target { carrier = settings.target.map { NoticeCarrier(target: $0, group: group) } }
+    }
+
+    private static func rules(_ settings: AlertSettings) -> [AlertKind: AlertKind.Rule] {
+        Dictionary(uniqueKeysWithValues: AlertKind.allCases.map { ($0, settings.rule(of: $0)) })
     }
 
     // MARK: Looking
@@ -178,7 +197,7 @@ package actor Alerts {
             logger.log(level: level, "alert: \(rule.about)", metadata: fields)
         case .ended: logger.notice("alert is over", metadata: fields)
         }
-        guard carrier != nil, rule.severity >= settings.severity else { return }
+        guard carrier != nil, rule.severity >= target.severity else { return }
         queue.offer(AlertNotice(turn, rule, relay: relay, at: now), at: monotonic.nanoseconds())
     }
 
@@ -217,10 +236,10 @@ package actor Alerts {
     /// Of every kind, with the operator's figures in it.
     package nonisolated var rules: [(kind: AlertKind, rule: AlertKind.Rule)] { AlertKind.allCases.map { ($0, rule(of: $0)) } }
 
-    package nonisolated func rule(of kind: AlertKind) -> AlertKind.Rule { settings.rule(of: kind) }
+    package nonisolated func rule(of kind: AlertKind) -> AlertKind.Rule { settings.withLock { $0.rule(of: kind) } }
 
     /// Where notices go, and which.
-    package nonisolated var target: (target: NoticeTarget?, severity: AlertSeverity) { (settings.target, settings.severity) }
+    package nonisolated var target: (target: NoticeTarget?, severity: AlertSeverity) { settings.withLock { ($0.target, $0.severity) } }
 
     package func row(_ id: Int) throws(AlertError) -> AlertRow {
         guard let row = book.rows.first(where: { $0.id == id }) else { throw .unknown(id) }

@@ -12,12 +12,12 @@ package enum NoticeTarget: Sendable, Equatable {
     /// The notice as JSON in a POST. The path begins with a slash.
     case webhook(Endpoint, path: String)
 
-    /// From `http://host:port/path`; nil for anything else.
+    /// From `http://host:port/path` or `https://host:port/path`; nil for anything else.
     package init?(webhook url: String) {
-        guard url.utf8.allSatisfy({ $0 > 32 && $0 < 127 }), !url.contains("#"), let endpoint = try? Endpoint(url: url), case .tcp = endpoint else {
-            return nil
-        }
-        let path = url.dropFirst("http://".count).drop { $0 != "/" && $0 != "?" }
+        guard url.utf8.allSatisfy({ $0 > 32 && $0 < 127 }), !url.contains("#"), let endpoint = try? Endpoint(url: url),
+            let scheme = ["http://", "https://"].first(where: url.hasPrefix)
+        else { return nil }
+        let path = url.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
         self = .webhook(endpoint, path: path.hasPrefix("/") ? String(path) : "/" + path)
     }
 }

@@ -21,7 +21,8 @@ enum fault_action {
     FAULT_FAIL_ONCE,  // EIO, once
     FAULT_FULL,       // ENOSPC, from then on
     FAULT_KILL,       // SIGKILL
-    FAULT_COUNT       // nothing, but the calls are counted
+    FAULT_COUNT,      // nothing, but the calls are counted
+    FAULT_HOLD        // the call waits until the action is another one
 };
 
 enum fault_operation { FAULT_ANY_OPERATION, FAULT_FLUSH, FAULT_WRITE };

@@ -7,6 +7,7 @@ import RelayHTTP
 import RelayMetrics
 import RelayModel
 import RelayStorage
+import RelayTLS
 import RelayTestSupport
 import Synchronization
 import Testing
@@ -242,7 +243,8 @@ private final class LogLines: Sendable {
         #expect(NoticeTarget(webhook: "http://localhost:9/a/b?c") == .webhook(.tcp(host: "localhost", port: 9), path: "/a/b?c"))
         #expect(NoticeTarget(webhook: "http://[::1]:9?c") == .webhook(.tcp(host: "::1", port: 9), path: "/?c"))
         #expect(NoticeTarget(webhook: "http://host") == .webhook(.tcp(host: "host", port: 80), path: "/"))
-        for wrong in ["https://host/", "unix:/x", "http://", "http://a b/", "http://host/#x", "host", "http://host/\u{e9}"] {
+        #expect(NoticeTarget(webhook: "https://host/x") == .webhook(.tls(host: "host", port: 443, trust: .system), path: "/x"))
+        for wrong in ["ws://host/", "unix:/x", "http://", "http://a b/", "http://host/#x", "host", "http://host/\u{e9}"] {
             #expect(NoticeTarget(webhook: wrong) == nil, "\(wrong)")
         }
     }

@@ -24,6 +24,8 @@ struct ClientLinkJoinCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The relay, as http://host:port, when the code stands alone.", valueName: "url"))
     var relay: String?
 
+    @OptionGroup var trust: TrustOptions
+
     @OptionGroup var client: ClientOptions
 
     func validate() throws {
@@ -36,7 +38,7 @@ struct ClientLinkJoinCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await translatingClientErrors {
-            let address = try LinkAddress(link, relay: relay)
+            let address = try LinkAddress(link, relay: relay, trust: trust.trust)
             let output = client.output
             let failure = Mutex<ControlError?>(nil)
             let outcome = try await LinkJoining.join(

@@ -1,0 +1,222 @@
+import FoundationEssentials
+import Glibc
+import RelayCrypto
+import RelayModel
+import RelaySQLite
+
+/// What a store has that a backup has not: it is gone from the relay when the backup takes the store's place.
+package struct RestoreLosses: Codable, Sendable, Equatable {
+    /// Messages that came after the backup.
+    package var messages: Int
+    /// Users and devices that came after it: they are unknown then, and must be added again.
+    package var users: Int
+    package var devices: Int
+    /// Users who were removed or erased since, and are there again then: up to ``Limits/restoreListed``.
+    package var revivedUsers: [String]
+    package var revivedUserCount: Int
+    /// Devices that were revoked since, and may sign in again then.
+    package var revivedDevices: [String]
+    package var revivedDeviceCount: Int
+}
+
+/// What restoring would do, with a fingerprint of both sides.
+package struct RestorePlan: Codable, Sendable, Equatable {
+    package var backup: BackupManifest
+    package var store: String
+    /// Bytes of the store that is there now; absent: there is none.
+    package var storeBytes: Int?
+    package var storeSchema: Int?
+    /// Absent: there is no store, or it cannot be read.
+    package var losses: RestoreLosses?
+    /// Why the store that is there cannot be read.
+    package var storeProblem: String?
+    /// Bytes that are needed beside what is there, and that are free.
+    package var needed: Int
+    package var free: Int
+    /// Sixteen hex digits in groups of four.
+    package var plan: String
+}
+
+/// What was done.
+package struct RestoreReport: Codable, Sendable, Equatable {
+    package var store: String
+    package var backup: BackupManifest
+    /// Where the store is that was there before; absent: there was none.
+    package var before: String?
+}
+
+package enum RestoreError: Error, Sendable, Equatable {
+    /// Somebody has the store open.
+    case live
+    case planOutdated
+    case damaged([String])
+    case noRoom(needed: Int, free: Int)
+    case backup(BackupError)
+    case failed(String)
+}
+
+/// Puts a backup in the place of a store that nobody uses. Works on files; any thread that may wait.
+package struct Restore: Sendable {
+    package var backup: BackupFile
+    /// The path of the database.
+    package var store: String
+    private let clock: any WallClock
+
+    package init(backup: BackupFile, store: String, clock: any WallClock) {
+        self.backup = backup
+        self.store = store
+        self.clock = clock
+    }
+
+    /// Changes nothing; the store may be in use.
+    package func plan() throws(RestoreError) -> RestorePlan {
+        let manifest = try backing { () throws(BackupError) in try backup.manifest() }
+        var plan = RestorePlan(
+            backup: manifest, store: store, needed: manifest.databaseBytes + Limits.backupReserveBytes,
+            free: BackupFile.free(at: BackupFile.folder(of: store)) ?? .max, plan: "")
+        if access(store, F_OK) == 0 {
+            plan.storeBytes = BackupFile.size(store) + BackupFile.size(store + "-wal")
+            do {
+                let now = try Database(path: store, access: .readOnly)
+                plan.storeSchema = Int(try now.integer("PRAGMA user_version") ?? 0)
+                plan.losses = try Self.losses(now, try Database(path: backup.path, access: .immutable), manifest)
+            } catch {
+                plan.storeProblem = "\(error)"
+            }
+        }
+        plan.plan = fingerprint(plan)
+        return plan
+    }
+
+    /// - Parameter plan: of ``plan()``: neither the backup nor the store has changed since.
+    /// - Parameter uid: who does it, for the operators' log.
+    package func apply(plan expected: String, uid: UInt32, progress: (Double) -> Void = { _ in }) throws(RestoreError) -> RestoreReport {
+        let lock = try lock()
+        defer { close(lock) }
+        let plan = try plan()
+        guard plan.plan == expected else { throw .planOutdated }
+        guard plan.free >= plan.needed else { throw .noRoom(needed: plan.needed, free: plan.free) }
+        let verdict = try backing { () throws(BackupError) in try backup.verify(progress: { progress($0 * 0.6) }) }
+        guard verdict.findings.isEmpty else { throw .damaged(verdict.findings) }
+        let new = store + ".restoring"
+        for path in [new, new + "-wal", new + "-shm"] { unlink(path) }
+        do {
+            try backing { () throws(BackupError) in try backup.extract(to: new, progress: { progress(0.6 + $0 * 0.4) }) }
+            try prepare(new, verdict.manifest, uid: uid)
+            let before = try exchange(new)
+            return RestoreReport(store: store, backup: verdict.manifest, before: before)
+        } catch {
+            for path in [new, new + "-wal", new + "-shm"] { unlink(path) }
+            if let error = error as? RestoreError { throw error }
+            if let error = error as? BackupError { throw .backup(error) }
+            throw .failed("\(error)")
+        }
+    }
+
+    /// What relayd holds while it runs.
+    private func lock() throws(RestoreError) -> Int32 {
+        let file = open(store + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw .failed("\(store).lock cannot be opened: \(String(cString: strerror(errno)))") }
+        adopt(store + ".lock")
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+            close(file)
+            throw .live
+        }
+        return file
+    }
+
+    /// Stamps go on rising: over all that the backup has seen, over all that the store has given out since, and over the clock. What clients were
+    /// given after the backup is then behind everything that comes, and nothing that comes is hidden by their cursors. The operators' log gets its entry
+    /// when relayd starts.
+    private func prepare(_ new: String, _ manifest: BackupManifest, uid: UInt32) throws {
+        let now = clock.now()
+        var stamp = max(UInt64(manifest.stamp) ?? 0, Stamp(time: Timestamp(milliseconds: (now.milliseconds / 1000 + 1) * 1000)).rawValue)
+        if let old = try? Database(path: store, access: .readOnly),
+            let given = try? old.integer("SELECT value FROM meta WHERE key = 'last_stamp'")
+        {
+            stamp = max(stamp, UInt64(bitPattern: given))
+        }
+        let database = try Database(path: new, access: .readWriteCreate)
+        try database.transaction {
+            let write = try database.prepare("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value")
+            for (key, value) in [
+                ("last_stamp", Int64(bitPattern: stamp)), ("restored_ms", now.milliseconds), ("restored_from_ms", manifest.at.milliseconds),
+                ("restored_uid", Int64(uid)),
+            ] {
+                try write.run {
+                    $0.bind(1, key)
+                    $0.bind(2, value)
+                }
+            }
+        }
+        guard try database.emptyLog() else { throw RestoreError.failed("somebody reads \(new)") }
+    }
+
+    /// The old store keeps all its bytes under another name until somebody deletes it; at no moment is there no store.
+    private func exchange(_ new: String) throws -> String? {
+        adopt(new)
+        let digits = String(clock.now().description.prefix(19)).filter { $0 != "-" && $0 != ":" }
+        var kept: String?
+        if access(store, F_OK) == 0 {
+            // What is only in its log goes into it, when it can be read at all.
+            if BackupFile.size(store + "-wal") > 0, let old = try? Database(path: store, access: .readWriteCreate) { _ = try? old.emptyLog() }
+            let aside = "\(store).before-\(digits)Z"
+            guard link(store, aside) == 0 else { throw RestoreError.failed("\(aside) cannot be made: \(String(cString: strerror(errno)))") }
+            if access(store + "-wal", F_OK) == 0 { rename(store + "-wal", aside + "-wal") }
+            kept = aside
+        } else {
+            unlink(store + "-wal")
+        }
+        unlink(store + "-shm")
+        guard rename(new, store) == 0 else { throw RestoreError.failed("\(store) cannot be replaced: \(String(cString: strerror(errno)))") }
+        for path in [new + "-wal", new + "-shm"] { unlink(path) }
+        try BackupFile.flushFolder(of: store)
+        return kept
+    }
+
+    /// Root restores what is relayd's: the folder's owner is the file's.
+    private func adopt(_ path: String) {
+        var status = stat()
+        guard geteuid() == 0, stat(BackupFile.folder(of: store), &status) == 0 else { return }
+        _ = chown(path, status.st_uid, status.st_gid)
+    }
+
+    // MARK: What is lost
+
+    private static func losses(_ now: Database, _ then: Database, _ manifest: BackupManifest) throws -> RestoreLosses {
+        func numbers(_ database: Database, _ sql: String) throws -> Set<UInt64> {
+            let read = try database.prepare(sql)
+            var found: Set<UInt64> = []
+            while try read.step() { found.insert(read.unsigned(0)) }
+            return found
+        }
+        let users = "SELECT user_id FROM users WHERE removed = 0"
+        let devices = "SELECT device_id FROM devices WHERE revoked = 0"
+        let (usersNow, usersThen) = (try numbers(now, users), try numbers(then, users))
+        let (devicesNow, devicesThen) = (try numbers(now, devices), try numbers(then, devices))
+        let count = try now.prepare("SELECT count(*) FROM messages WHERE message_id > ?")
+        count.bind(1, UInt64(try then.integer("SELECT max(message_id) FROM messages") ?? 0))
+        let messages = try count.step() ? Int(count.integer(0)) : 0
+        let revivedUsers = usersThen.subtracting(usersNow).sorted()
+        let revivedDevices = devicesThen.subtracting(devicesNow).sorted()
+        return RestoreLosses(
+            messages: messages, users: usersNow.subtracting(usersThen).count, devices: devicesNow.subtracting(devicesThen).count,
+            revivedUsers: revivedUsers.prefix(Limits.restoreListed).map { "\($0)" }, revivedUserCount: revivedUsers.count,
+            revivedDevices: revivedDevices.prefix(Limits.restoreListed).map { "\($0)" }, revivedDeviceCount: revivedDevices.count)
+    }
+
+    private func fingerprint(_ plan: RestorePlan) -> String {
+        var facts = [plan.backup.hash, store]
+        for path in [store, store + "-wal"] {
+            var status = stat()
+            guard stat(path, &status) == 0 else { continue }
+            facts.append("\(status.st_ino) \(status.st_size) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)")
+        }
+        let digits = HexText.of(Array(Hashing.blake2b256(Array(facts.joined(separator: "\n").utf8)).prefix(8)))
+        return stride(from: 0, to: 16, by: 4).map { String(digits.dropFirst($0).prefix(4)) }.joined(separator: "-")
+    }
+
+    private func backing<Result>(_ body: () throws(BackupError) -> Result) throws(RestoreError) -> Result {
+        do throws(BackupError) { return try body() } catch { throw .backup(error) }
+    }
+}

@@ -1,0 +1,1 @@
+../chatctl.cron.d

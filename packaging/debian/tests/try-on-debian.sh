@@ -1,0 +1,1 @@
+../../try-on-debian.sh
