@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 # The test targets of the parts where threads and event loops meet.
 CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
-# Those that start the real programs have the machine to themselves: some wait for what a person would call soon.
+# Tests that start the real programs. They run after the others, and the scenarios after those: all at once they starve each other on two cores.
 PROCESSES := ^(IntegrationTests|ScenarioTests)\.
 SWIFT_FILES := Package.swift Sources Tests
 # What the same source gives is the same bytes, wherever it lies: no path of this machine gets into the programs, nor into what

@@ -44,6 +44,7 @@ package struct BackupFolder: Sendable {
             let file = file(name)
             return BackupEntry(name: name, bytes: BackupFile.size(file.path), manifest: Result { () throws(BackupError) in try file.manifest() })
         }.sorted { left, right in
+            // One without a readable manifest has no time, and comes last.
             let times = [left, right].map { try? $0.manifest.get().at }
             return (times[0] ?? Timestamp(milliseconds: 0), left.name) > (times[1] ?? Timestamp(milliseconds: 0), right.name)
         }

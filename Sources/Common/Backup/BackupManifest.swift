@@ -57,6 +57,7 @@ package struct BackupManifest: Codable, Sendable, Equatable {
         guard lines.count == 3, page.starts(with: Self.mark.utf8) else { throw .notABackup }
         let hash = String(decoding: lines[0].dropFirst(Self.mark.utf8.count), as: UTF8.self)
         guard hash == HexText.of(Hashing.blake2b256(Array(lines[1]))) else { throw .damaged("its description was changed") }
+        // The hash was right, so whoever wrote it meant it: a later version.
         guard let manifest = try? JSONDecoder().decode(BackupManifest.self, from: Data(lines[1])), manifest.format == 1 else {
             throw .newerFormat
         }

@@ -131,6 +131,7 @@ package struct Restore: Sendable {
     private func prepare(_ new: String, _ manifest: BackupManifest, uid: UInt32) throws {
         let now = clock.now()
         var stamp = max(UInt64(manifest.stamp) ?? 0, Stamp(time: Timestamp(milliseconds: (now.milliseconds / 1000 + 1) * 1000)).rawValue)
+        // A store that cannot be read is often why one restores: the clock stands for it then.
         if let old = try? Database(path: store, access: .readOnly),
             let given = try? old.integer("SELECT value FROM meta WHERE key = 'last_stamp'")
         {

@@ -48,7 +48,7 @@ struct BackupRestorePlanCommand: AsyncParsableCommand {
         let plan: RestorePlan
         do throws(RestoreError) { plan = try options.restore.plan() } catch { throw ControlError(error, options.path, store: options.store) }
         try rendering.output.show(plan) { $0.restore(plan) }
-        Talk.hint("systemctl stop relayd, then: chatctl backup restore apply \(options.backup) --plan \(plan.plan)")
+        Talk.hint("systemctl stop relayd.socket relayd, then: chatctl backup restore apply \(options.backup) --plan \(plan.plan)")
     }
 }
 
