@@ -36,10 +36,16 @@ demo: ## the whole product in a few minutes: a relay, two people, 1,000 messages
 	@swift build $(QUIET) --product chatctl
 	@KEEP=$(KEEP) Tests/Demo/demo.sh "$$(swift build --show-bin-path)"
 
+# What failed is said once more at the end: the report of a thousand tests is long.
+define run_tests
+	@swift test --skip-build --disable-xctest $(1) 2>&1 | tee .build/tests.log \
+	    || { echo; echo "what failed:"; grep -A 3 'recorded an issue' .build/tests.log; grep '^✘' .build/tests.log; exit 1; }
+endef
+
 test: build ## every test: unit, property, integration with the real programs, scenarios
-	@swift test --skip-build --disable-xctest --skip '$(PROCESSES)'
-	@swift test --skip-build --disable-xctest --filter '^IntegrationTests\.'
-	@swift test --skip-build --disable-xctest --filter '^ScenarioTests\.'
+	$(call run_tests,--skip '$(PROCESSES)')
+	$(call run_tests,--filter '^IntegrationTests\.')
+	$(call run_tests,--filter '^ScenarioTests\.')
 
 test-tsan: setup ## the concurrent parts under the thread sanitizer, in a build of their own
 	@echo "building with the thread sanitizer into .build-tsan (the first time takes some minutes)"

@@ -168,7 +168,7 @@ let package = Package(
         tests("RelayMetricsTests", "relayd/Metrics", ["RelayMetrics", "RelayModel", "RelayTestSupport"]),
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
-        tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", nioCore, nioEmbedded]),
+        tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", "COpenSSL", nioCore, nioEmbedded]),
         tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayListeningTests", "relayd/Listening", ["RelayListening"]),
         tests("RelayBackupTests", "Common/Backup", ["RelayBackup", "RelayCrypto", "RelayModel", "RelaySQLite", "RelayTestSupport"]),
@@ -220,10 +220,8 @@ let package = Package(
         tests(
             "ChatctlTests", "chatctl",
             [
-                "ChatctlCommands", "RelayClient", "RelayModel", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport", nioCore,
-                swiftProtobuf,
-                argumentParser,
-                histogram,
+                "ChatctlCommands", "RelayClient", "RelayModel", "RelayTLS", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport", nioCore,
+                swiftProtobuf, argumentParser, histogram,
             ], exclude: ["golden"]),
 
         // Across the modules. Support starts the real programs for the others.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Goes through the life of a relay on a fresh Debian 12 under a real systemd: installs the packages, does what they say, sends messages from one account of the
-# machine to another, reloads, restarts, kills, hangs, stops under load, upgrades and purges, and looks each time whether every message is there, once
-# and in order. As root, on a machine that can be thrown away: accounts are added, and everything of relayd is deleted.
+# Goes through the life of a relay on a fresh Debian 12 under a real systemd: installs the packages, does what they say, gives it a certificate, sends
+# messages over TLS from one account of the machine to another, reloads, renews, restarts, kills, hangs, stops under load, backs up, restores, upgrades
+# and purges, and looks each time whether every message is there, once and in order. As root, on a machine that can be thrown away: accounts and a trusted
+# authority are added, and everything of relayd is deleted.
 #
 #   packaging/try-on-debian.sh [--previous DIRECTORY] relayd_VERSION_ARCH.deb chatctl_VERSION_ARCH.deb
 #
@@ -29,7 +30,12 @@ fail() {
 bob_listens() { pgrep -u relay-bob -x chatctl >/dev/null; }
 bob_is_quiet() { ! bob_listens; }
 hush_bob() { pkill -TERM -u relay-bob -x chatctl 2>/dev/null || true; await "bob's client ends" bob_is_quiet; }
-clean_up() { pkill -KILL -u relay-bob -x chatctl 2>/dev/null || true; rm -rf "$work"; }
+clean_up() {
+    pkill -KILL -u relay-bob -x chatctl 2>/dev/null || true
+    rm -rf /usr/local/share/ca-certificates/relayd-try.crt /etc/relayd/tls
+    update-ca-certificates >/dev/null 2>&1 || true
+    rm -rf "$work"
+}
 trap clean_up EXIT
 
 # Until something is so, at most two minutes.
@@ -109,6 +115,35 @@ for command in "${commands[@]}"; do
     sed 's/^/    /' "$work/output"
 done
 
+# An authority of this script's own, which the machine trusts from now on, as it trusts those of real certificates.
+apt-get install -y -qq ca-certificates openssl >"$work/apt" 2>&1 || fail "apt-get install openssl"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=relayd try" \
+    -addext "keyUsage=critical,keyCertSign" -keyout "$work/ca.key" -out /usr/local/share/ca-certificates/relayd-try.crt 2>/dev/null
+update-ca-certificates >/dev/null 2>&1
+# A new certificate where relayd looks for it.
+certify() {
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=localhost" -keyout "$work/new.key" -out "$work/new.csr" 2>/dev/null
+    openssl x509 -req -in "$work/new.csr" -CA /usr/local/share/ca-certificates/relayd-try.crt -CAkey "$work/ca.key" -days 90 \
+        -extfile <(printf 'subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n') -out "$work/new.pem" 2>/dev/null
+    install -d -m 750 -g relayd /etc/relayd/tls
+    install -m 640 -g relayd "$work/new.pem" "$work/new.key" /etc/relayd/tls
+}
+shown() { openssl s_client -connect localhost:8480 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint; }
+on_disk() { openssl x509 -in /etc/relayd/tls/new.pem -noout -fingerprint; }
+# The configuration under which all that follows happens.
+speak_tls() {
+    certify
+    sed -i -e 's,^#certificate = "",certificate = "/etc/relayd/tls/new.pem",' -e 's,^#key = "",key = "/etc/relayd/tls/new.key",' \
+        -e 's,^#public_url = "",public_url = "https://localhost:8480",' /etc/relayd/relayd.toml
+    relayd --check-config >"$work/output" 2>&1 || { cat "$work/output" >&2; fail "relayd --check-config"; }
+    systemctl restart relayd || fail "relayd does not start with a certificate"
+    [ "$(shown)" = "$(on_disk)" ] || fail "relayd does not show its certificate"
+}
+
+step "TLS"
+speak_tls
+say "$(openssl s_client -brief -connect localhost:8480 </dev/null 2>&1 | sed -n 's/^Protocol version: //p'), $(on_disk | cut -c 1-30)…"
+
 step "Two accounts"
 enrol_both
 send "fresh" 10
@@ -157,6 +192,32 @@ entry=$(journalctl -u relayd RELAYD_LOGGER=relayd PRIORITY=5 --output=json -n 1)
 grep -q '"SYSLOG_IDENTIFIER":"relayd"' <<<"$entry" || fail "no entry with fields and a priority: $entry"
 journalctl -u relayd -p err --output=cat | grep -q . && fail "there are errors: $(journalctl -u relayd -p err --output=cat)"
 say "entries have fields and priorities, and no errors"
+
+step "A renewed certificate"
+client bob listen >/dev/null 2>&1 &
+await "bob listens" listens
+connections >"$work/before"
+before=$(shown)
+certify
+systemctl reload relayd
+renewed() { [ "$(shown)" = "$(on_disk)" ]; }
+await "new connections get the new certificate" renewed
+[ "$(shown)" != "$before" ] || fail "the certificate is the one before"
+comm -23 "$work/before" <(connections) | grep -q . && fail "the renewal closed connections"
+send "after the renewal" 10
+cp /etc/relayd/tls/new.key "$work/good.key"
+openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out /etc/relayd/tls/new.key 2>/dev/null
+systemctl reload relayd
+refused() { chatctl alert list --json | grep -q certificate_refused; }
+await "an alert says that a certificate was refused" refused
+renewed || fail "a wrong key took the certificate away"
+chatctl check configuration >"$work/output" 2>&1 && fail "chatctl check finds nothing wrong with a wrong key"
+grep -q 'not the key of' "$work/output" || { cat "$work/output" >&2; fail "chatctl check does not name the wrong key"; }
+install -m 640 -g relayd "$work/good.key" /etc/relayd/tls/new.key
+systemctl reload relayd
+send "under the certificate before" 10
+hush_bob
+all_there "renewal"
 
 step "kill -9"
 write "through a kill" 500
@@ -251,6 +312,36 @@ usermod -aG systemd-journal relayd
 runuser -u relayd -- chatctl privacy audit >"$work/output" 2>&1 || { cat "$work/output" >&2; fail "chatctl privacy audit, as relayd"; }
 gpasswd -q -d relayd systemd-journal 2>/dev/null || gpasswd -d relayd systemd-journal >/dev/null
 
+step "Checks"
+status=0
+chatctl check >"$work/output" 2>&1 || status=$?
+sed 's/^/    /' "$work/output"
+[ "$status" -lt 2 ] || fail "chatctl check finds errors"
+chatctl health ready >/dev/null || fail "chatctl health ready"
+chatctl audit verify >/dev/null || fail "chatctl audit verify"
+
+step "Backup"
+send "before the backup" 30
+# Others are sent while it is made.
+write "beside the backup" 500
+client alice send --to bob --file "$work/lines" --timeout 5m >/dev/null &
+sending=$!
+chatctl backup create >"$work/output" 2>&1 || { cat "$work/output" >&2; fail "chatctl backup create"; }
+wait "$sending" || fail "alice could not send"
+# This one has all of them, and bob has not received one.
+chatctl backup create --json >"$work/output" || fail "chatctl backup create"
+backup=$(sed -n 's/.*"name" *: *"\([^"]*\)".*/\1/p' "$work/output" | head -n 1)
+chatctl backup verify "$backup" >/dev/null || fail "chatctl backup verify"
+systemctl stop relayd
+chatctl backup restore plan "$backup" >"$work/output" 2>&1 || { cat "$work/output" >&2; fail "chatctl backup restore plan"; }
+apply=$(sed -n 's/.*\(chatctl backup restore apply .*\)$/\1/p' "$work/output" | tail -n 1)
+[ -n "$apply" ] || { cat "$work/output" >&2; fail "the plan does not say how to apply it"; }
+say "# $apply"
+$apply >"$work/output" 2>&1 || { cat "$work/output" >&2; fail "$apply"; }
+systemctl start relayd
+send "after the restore" 10
+all_there "the restore"
+
 step "Figures"
 exposure=$(systemd-analyze security --no-pager relayd | sed -n 's/.*exposure level for relayd.service: \([0-9.]*\).*/\1/p')
 awk -v found="$exposure" 'BEGIN { exit !(found != "" && found <= 1.0) }' || fail "systemd-analyze security: $exposure"
@@ -269,6 +360,8 @@ send "after the removal" 5
 all_there "remove and install"
 
 step "Purge"
+# What the administrator put beside relayd's own files would stay.
+rm -r /etc/relayd/tls
 apt-get purge -y -qq relayd chatctl >"$work/apt" 2>&1 || fail "apt-get purge"
 grep -q 'deleting all users and messages' "$work/apt" || fail "purging does not say that it deletes messages"
 for path in /var/lib/relayd /etc/relayd /run/relayd /etc/apparmor.d/usr.sbin.relayd /etc/cron.d/chatctl /usr/sbin/relayd /usr/bin/chatctl; do
@@ -293,6 +386,7 @@ if [ -z "$previous" ]; then
 fi
 apt-get install -y -qq "$previous"/relayd_*.deb "$previous"/chatctl_*.deb >"$work/apt" 2>&1 || { cat "$work/apt" >&2; fail "the previous packages"; }
 was=$(dpkg-query -W -f '${Version}' relayd)
+speak_tls
 enrol_both
 send "before the upgrade" 200
 sed -i 's/^#purge_hours = 6/purge_hours = 7/' /etc/relayd/relayd.toml

@@ -21,7 +21,7 @@ struct Finding: Error, CustomStringConvertible {
 enum FuzzTargets {
     static let all: [any FuzzTarget.Type] = [
         WebSocketServerTarget.self, WebSocketClientTarget.self, ProtobufRequestTarget.self, JSONRequestTarget.self, ServerFrameTarget.self,
-        PackedKeysTarget.self, EnvelopeTarget.self, LinkTarget.self,
+        PackedKeysTarget.self, EnvelopeTarget.self, LinkTarget.self, ProxyHeaderTarget.self,
     ]
     /// Not the product: they show that the fuzzer finds what it looks for. Run by name only.
     static let faulty: [any FuzzTarget.Type] = [CrashingTarget.self, LeakingTarget.self, LyingTarget.self, EndlessTarget.self]

@@ -27,16 +27,14 @@ import Testing
             connection.sendText("{\"requestId\": \"99\", \"ping\": {}}")
             _ = try connection.readText(containing: "\"99\"")
         }
-        relay.send(SIGTERM)
-        try await relay.says("STATUS=closing connections")
-        try await blocking {
+        // On one thread, without a turn of the tests' pool in between: the relay's patience with connections has an end.
+        let (answered, code) = try await blocking {
+            relay.send(SIGTERM)
             // Nobody new is taken; by then everybody who is there has been told to come to an end.
             while (try? RawConnection(port: port)) != nil {}
             // Too late: it is not stored, and not answered.
             connection.sendText(JSONFrames.send(request: 6, number: 6, chat: "\(chat)", to: [alice, bob]))
-        }
-        faults.disarm()
-        let (answered, code) = try await blocking {
+            faults.disarm()
             var answered: [Int] = []
             while true {
                 let frame = try connection.readFrame()
@@ -47,6 +45,7 @@ import Testing
                 if answer.sent != nil, let number = answer.requestId.flatMap({ Int($0) }) { answered.append(number) }
             }
         }
+        try await relay.says("STATUS=closing connections")
         #expect(answered == Array(1...count))
         #expect(code == 1012)
         #expect(await relay.ended() == .exited(0), "\(relay.standardError)")

@@ -1,6 +1,7 @@
 import Foundation
 import RelayControl
 import RelayModel
+import RelayTLS
 import RelayTestSupport
 import Testing
 
@@ -107,6 +108,48 @@ import Testing
         #expect(judge(true, true, 2) == [.warning])
         #expect(judge(true, false, 16) == [.warning])
         #expect(judge(false, false, 0) == [.skipped])
+    }
+
+    @Test func certificates() throws {
+        let directory = try TemporaryDirectory()
+        let authority = try TestAuthority(in: directory)
+        let now = SystemWallClock().now()
+        func situation(_ url: String) -> CheckSituation {
+            CheckSituation(
+                relay: .unreachable(ControlError(.daemonUnreachable, "relayd is not running")), control: ControlClient(socket: "/nonexistent"),
+                socket: "/nonexistent",
+                configuration: ConfigShow.Reply(
+                    path: nil,
+                    options: [
+                        ConfigurationRecord(
+                            name: "listen.public_url", unit: nil, value: .text(url), standard: .text(""), line: nil, reloadable: false,
+                            secret: false, allowed: "", text: "")
+                    ]), now: now)
+        }
+        func judge(_ days: ClosedRange<Int>, url: String = "https://localhost:8443/") throws -> [CheckResult] {
+            let pair = try authority.issue(days: days)
+            let identity = try TLSIdentity(certificatePath: pair.certificate, keyPath: pair.key)
+            return findings {
+                CertificateCheck().judge(identity, pair.certificate, at: now, &$0)
+                CertificateCheck().judgeName(identity, situation(url), &$0)
+            }.map(\.result)
+        }
+        #expect(try judge(-1...90) == [])
+        #expect(try judge(-1...90, url: "https://[::1]:8443") == [])
+        #expect(try judge(-1...90, url: "https://relay.example") == [.error])
+        #expect(try judge(-1...13) == [.warning])
+        #expect(try judge(-9 ... -1) == [.error])
+        #expect(try judge(2...90) == [.error])
+
+        // This host does not trust the test's authority; who trusts it finds nothing.
+        let pair = try authority.issue()
+        let identity = try TLSIdentity(certificatePath: pair.certificate, keyPath: pair.key)
+        #expect(try identity.problem() == .untrusted)
+        #expect(try identity.problem(trusting: [authority.file]) == nil)
+        #expect(findings { CertificateCheck().judgeTrust(.untrusted, pair.certificate, &$0) }.map(\.result) == [.warning])
+        #expect(findings { CertificateCheck().judgeTrust(nil, pair.certificate, &$0) }.isEmpty)
+        let expired = try authority.issue(days: -9 ... -1)
+        #expect(try TLSIdentity(certificatePath: expired.certificate, keyPath: expired.key).problem(trusting: [authority.file]) == .expired)
     }
 
     private func situation(root: String, purgeHours: Int) -> CheckSituation {

@@ -316,7 +316,7 @@ package enum Limits {
     package static let tlsRecordBytes = 16 * 1024
     /// Room for what one side says at once in a handshake: a certificate with those that signed it.
     package static let tlsFlightBytes = 4 * 1024
-    /// Answers of TLS's own (to changes of keys, say) to a client that does not read, one after the other: more is an attack on the memory.
+    /// Answers of TLS's own (to changes of keys, say) that wait for a client that does not read: more is an attack on the memory.
     package static let tlsAnswersUnread: UInt8 = 32
     /// How long a client may take to fetch the alert that ends its connection.
     package static let tlsAlertPatience = Duration.seconds(2)

@@ -31,7 +31,7 @@ package final class TLSClient: @unchecked Sendable {
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
         switch trust {
         case .system: SSL_CTX_set_default_verify_paths(context)
-        case .file(let path): try TLSIdentity.trust(path, in: context)
+        case .file(let path): try TLSIdentity.trust(path, in: SSL_CTX_get_cert_store(context))
         }
         guard SSL_CTX_set_alpn_protos(context, TLSPolicy.alpn, UInt32(TLSPolicy.alpn.count)) == 0 else {
             throw .library(TLSIdentityError.reason())
@@ -124,10 +124,10 @@ private func keepSession(_ ssl: OpaquePointer?, _ session: OpaquePointer?) -> In
 
 extension TLSIdentity {
     /// Trusts the certificates in a PEM file.
-    static func trust(_ path: String, in context: OpaquePointer) throws(TLSIdentityError) {
+    static func trust(_ path: String, in store: OpaquePointer?) throws(TLSIdentityError) {
         let found = certificates(in: try read(path, secret: false))
         defer { for certificate in found { X509_free(certificate) } }
-        guard !found.isEmpty, let store = SSL_CTX_get_cert_store(context) else { throw .noCertificate(path: path) }
+        guard !found.isEmpty, let store else { throw .noCertificate(path: path) }
         for certificate in found { X509_STORE_add_cert(store, certificate) }
     }
 }

@@ -6,7 +6,7 @@ import RelayModel
 ///
 /// Between two calls it keeps what OpenSSL needs and at most one unfinished record: an idle connection has no buffers.
 package final class TLSConnection {
-    private let ssl: OpaquePointer
+    let ssl: OpaquePointer
     private let scratch: TLSScratch
     /// Keeps OpenSSL's context, its keys and its scratch alive.
     private let owner: AnyObject

@@ -79,7 +79,7 @@ package enum TLSFailure: Error, Sendable, Equatable, CustomStringConvertible {
 }
 
 extension TLSFailure.CertificateProblem {
-    fileprivate init(verification: Int, host: String?) {
+    init(verification: Int, host: String?) {
         switch Int32(truncatingIfNeeded: verification) {
         case X509_V_ERR_CERT_HAS_EXPIRED: self = .expired
         case X509_V_ERR_CERT_NOT_YET_VALID: self = .notYetValid

@@ -25,7 +25,7 @@ package final class TLSHandler: ChannelDuplexHandler {
     private var done = false
     /// Something was handed on since the last read-complete.
     private var delivered = false
-    /// How often the other side got an answer of TLS's own while it did not read.
+    /// How many answers of TLS's own wait for the other side to read.
     private var unread: UInt8 = 0
     /// Why it ended.
     package private(set) var failure: TLSFailure?
@@ -105,7 +105,6 @@ package final class TLSHandler: ChannelDuplexHandler {
         }
         if let plain {
             delivered = true
-            unread = 0
             context.fireChannelRead(wrapInboundOut(plain))
         }
         guard !done else { return }
@@ -114,6 +113,11 @@ package final class TLSHandler: ChannelDuplexHandler {
         } else if connection.isEnded {
             inputEnded(context)
         }
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { unread = 0 }
+        context.fireChannelWritabilityChanged()
     }
 
     package func channelReadComplete(context: ChannelHandlerContext) {

@@ -101,6 +101,45 @@ package final class TLSIdentity: @unchecked Sendable {
         X509_check_host(certificate, host, host.utf8.count, 0, nil) == 1 || X509_check_ip_asc(certificate, host, 0) == 1
     }
 
+    /// What a client that trusts the system's store, and the certificates in `extra`, finds wrong with it; nil: nothing. Names are not looked at.
+    /// Reads the trusted certificates. Blocking.
+    package func problem(trusting extra: [String] = []) throws(TLSIdentityError) -> TLSFailure.CertificateProblem? {
+        guard let store = X509_STORE_new(), let context = X509_STORE_CTX_new(), let sent = copenssl_certificates() else {
+            throw .library(TLSIdentityError.reason())
+        }
+        defer {
+            copenssl_free_certificates(sent)
+            X509_STORE_CTX_free(context)
+            X509_STORE_free(store)
+            ERR_clear_error()
+        }
+        X509_STORE_set_default_paths(store)
+        for path in extra { try TLSIdentity.trust(path, in: store) }
+        for certificate in chain { copenssl_push_certificate(sent, certificate) }
+        guard X509_STORE_CTX_init(context, store, certificate, sent) == 1, X509_STORE_CTX_set_purpose(context, X509_PURPOSE_SSL_SERVER) == 1 else {
+            throw .library(TLSIdentityError.reason())
+        }
+        if X509_verify_cert(context) == 1 { return nil }
+        return TLSFailure.CertificateProblem(verification: Int(X509_STORE_CTX_get_error(context)), host: nil)
+    }
+
+    /// Whether a server shows this very certificate; nil when it speaks no TLS or does not answer in time. Its chain is not looked at. Blocking.
+    /// - Parameter socket: connected to the server, with time-outs set; stays open.
+    package func isShown(by socket: Int32) -> Bool? {
+        guard let context = SSL_CTX_new(TLS_client_method()) else { return nil }
+        defer { SSL_CTX_free(context) }
+        TLSPolicy.apply(to: context)
+        SSL_CTX_set_alpn_protos(context, TLSPolicy.alpn, UInt32(TLSPolicy.alpn.count))
+        guard let ssl = SSL_new(context) else { return nil }
+        defer {
+            SSL_free(ssl)
+            ERR_clear_error()
+        }
+        guard SSL_set_fd(ssl, socket) == 1, SSL_connect(ssl) == 1, let shown = SSL_get1_peer_certificate(ssl) else { return nil }
+        defer { X509_free(shown) }
+        return X509_cmp(shown, certificate) == 0
+    }
+
     // MARK: Reading
 
     static func read(_ path: String, secret: Bool) throws(TLSIdentityError) -> [UInt8] {

@@ -1,3 +1,4 @@
+import COpenSSL
 import Foundation
 import NIOCore
 import NIOEmbedded
@@ -416,6 +417,38 @@ struct TLSHandlerTests {
         let last = try #require(try channel.readOutbound(as: ByteBuffer.self))
         _ = client.receive(last, allocator: ByteBufferAllocator())
         #expect(client.isEnded)
+        _ = try? channel.finish()
+    }
+
+    /// Each change of keys can ask for one of the other side; whoever asks without end and reads nothing fills its memory.
+    @Test(arguments: [false, true]) func whoAsksWithoutReadingIsCutOff(withData: Bool) throws {
+        let bench = try Bench()
+        let (channel, client) = try connected(bench, bench.server())
+        let handler = try channel.pipeline.syncOperations.handler(type: TLSHandler.self)
+        var answers = 0
+        func ask() throws {
+            SSL_key_update(client.ssl, Int32(SSL_KEY_UPDATE_REQUESTED))
+            if withData { #expect(client.send(ByteBuffer(string: "x"))) } else { SSL_do_handshake(client.ssl) }
+            try channel.writeInbound(#require(client.takeOutput()))
+            while try channel.readOutbound(as: ByteBuffer.self) != nil { answers += 1 }
+        }
+        // Who reads may do so as often as it likes.
+        for _ in 0..<200 { try ask() }
+        #expect(channel.isActive)
+        // The last one may wait for the next record.
+        #expect((199...200).contains(answers))
+        for _ in 0..<3 {
+            channel.isWritable = false
+            for _ in 1..<Limits.tlsAnswersUnread { try ask() }
+            channel.isWritable = true
+            channel.pipeline.fireChannelWritabilityChanged()
+        }
+        #expect(channel.isActive)
+        channel.isWritable = false
+        for _ in 0..<Limits.tlsAnswersUnread where handler.failure == nil { try ask() }
+        channel.embeddedEventLoop.run()
+        #expect(handler.failure == .readsNoAnswers)
+        #expect(answers <= 200 + 4 * Int(Limits.tlsAnswersUnread))
         _ = try? channel.finish()
     }
 }

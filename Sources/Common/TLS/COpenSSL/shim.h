@@ -20,6 +20,9 @@ static inline long copenssl_set_min_version(SSL_CTX *context, int version) { ret
 static inline long copenssl_set_max_version(SSL_CTX *context, int version) { return SSL_CTX_set_max_proto_version(context, version); }
 static inline long copenssl_session_cache(SSL_CTX *context, long mode) { return SSL_CTX_set_session_cache_mode(context, mode); }
 static inline long copenssl_add_chain(SSL_CTX *context, X509 *certificate) { return SSL_CTX_add1_chain_cert(context, certificate); }
+static inline STACK_OF(X509) *copenssl_certificates(void) { return sk_X509_new_null(); }
+static inline void copenssl_push_certificate(STACK_OF(X509) *list, X509 *certificate) { sk_X509_push(list, certificate); }
+static inline void copenssl_free_certificates(STACK_OF(X509) *list) { sk_X509_free(list); }
 static inline long copenssl_set_server_name(SSL *ssl, const char *name) { return SSL_set_tlsext_host_name(ssl, name); }
 static inline uint64_t copenssl_no_renegotiation(void) {
     return SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA;

@@ -38,7 +38,7 @@ extension CheckGroup: ExpressibleByArgument {}
 enum HostChecks {
     static let all: [any HostCheck] = [
         RelayCheck(), AlertsCheck(),
-        ConfigurationFileCheck(), ConfigurationInForceCheck(), PublicURLCheck(),
+        ConfigurationFileCheck(), ConfigurationInForceCheck(), PublicURLCheck(), CertificateCheck(),
         ConfigurationPermissionsCheck(), StoreFilesCheck(), ControlSocketCheck(), OperatorGroupsCheck(),
         DiskSpaceCheck(), FlushCheck(), IntegrityCheck(),
         ClockCheck(), DescriptorsCheck(), PortsCheck(), JournalCheck(), CronCheck(),

@@ -70,6 +70,17 @@ struct SocketAddressText {
     /// Connects and closes again; 0 or the error.
     func connects() -> Int32 { use { connect($0, $1, $2) } }
 
+    /// Connects, and hands the socket to `body`; nil when nobody answers.
+    func connected<Found>(_ body: (Int32) -> Found?) -> Found? {
+        var found: Found?
+        _ = use { file, address, length in
+            guard connect(file, address, length) == 0 else { return -1 }
+            found = body(file)
+            return 0
+        }
+        return found
+    }
+
     /// Whether it could be listened on; 0 or the error.
     func binds() -> Int32 {
         use { file, address, length in
@@ -86,7 +97,7 @@ struct SocketAddressText {
         defer { close(file) }
         // A packet filter that drops everything must not hold a check up for minutes.
         var patience = timeval(tv_sec: 5, tv_usec: 0)
-        setsockopt(file, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        for option in [SO_SNDTIMEO, SO_RCVTIMEO] { setsockopt(file, SOL_SOCKET, option, &patience, socklen_t(MemoryLayout<timeval>.size)) }
         var storage = storage
         return withUnsafePointer(to: &storage) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body(file, $0, length) == 0 ? 0 : errno }

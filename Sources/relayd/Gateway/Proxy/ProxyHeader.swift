@@ -3,8 +3,8 @@ import RelayModel
 
 /// The header with which a proxy says whose connection it forwards: version 2 of the PROXY protocol
 /// (<https://www.haproxy.org/download/2.8/doc/proxy-protocol.txt>). Pure.
-struct ProxyHeader {
-    enum Malformed: Error, Equatable, CustomStringConvertible {
+package struct ProxyHeader {
+    package enum Malformed: Error, Equatable, CustomStringConvertible {
         case noSignature
         case version
         case command
@@ -13,7 +13,7 @@ struct ProxyHeader {
         case length
         case tooLong
 
-        var description: String {
+        package var description: String {
             switch self {
             case .noSignature: "the connection does not begin with a header of the PROXY protocol, version 2"
             case .version: "the header is not of version 2 of the PROXY protocol"
@@ -26,12 +26,12 @@ struct ProxyHeader {
     }
 
     /// Whose connection it is; nil for the proxy's own (a check of its), and for what has no address.
-    var address: SocketAddress?
+    package var address: SocketAddress?
 
-    static let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
+    package static let signature: [UInt8] = [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A]
 
     /// Takes the header off the front; nil, and nothing taken, when more must come first.
-    init?(_ bytes: inout ByteBuffer) throws(Malformed) {
+    package init?(_ bytes: inout ByteBuffer) throws(Malformed) {
         // Judged as early as possible: what is no header at all is not waited for.
         let view = bytes.readableBytesView
         guard view.prefix(Self.signature.count).elementsEqual(Self.signature.prefix(view.count)) else { throw .noSignature }
