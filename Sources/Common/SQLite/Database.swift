@@ -12,7 +12,8 @@ package struct SQLiteError: Error, CustomStringConvertible {
     package var isFull: Bool { code & 0xff == SQLITE_FULL }
     package var isConstraint: Bool { code & 0xff == SQLITE_CONSTRAINT }
 
-    package var description: String { "SQLite error \(code) while \(doing): \(message)" }
+    /// A statement of many lines is told by its first one.
+    package var description: String { "SQLite error \(code) while \(doing.prefix { $0 != "\n" }): \(message)" }
 }
 
 /// One connection to a database file through the system's SQLite.

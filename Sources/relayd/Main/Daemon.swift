@@ -54,6 +54,11 @@ struct Daemon {
             let lock = try FileLock(ofStore: configuration.storePath)
             let upgrade = StoreUpgrade(
                 store: configuration.storePath, folder: BackupFolder(path: configuration.effectiveBackups, clock: clock))
+            if let (from, to) = try upgrade.pending() {
+                logger.notice(
+                    "the store is upgraded before the start; a snapshot and a rehearsal come first, which takes minutes when it is large",
+                    metadata: ["from": "\(from)", "to": "\(to)"])
+            }
             if let done = try upgrade.run(progress: { Systemd.busy($0) }) {
                 logger.notice(
                     "the store was upgraded",
