@@ -145,7 +145,6 @@ let package = Package(
                 "RelayModel", "RelayWire", "RelayControl", "RelayCrypto", "RelayTLS", "RelayHTTP", "RelaySQLite", "RelayBackup", "RelayClient",
                 "CQREncode", "CTimex", nioCore,
                 nioPosix,
-                nioHTTP1,
                 swiftProtobuf, argumentParser, histogram,
             ], exclude: ["CQREncode", "CTimex"]),
 
@@ -169,7 +168,8 @@ let package = Package(
         tests("RelayControlTests", "Common/Control", ["RelayControl", "RelayModel"]),
         tests("RelayCryptoTests", "Common/Crypto", ["RelayCrypto", "RelayModel", "CSodium", "CZlib"], exclude: ["vectors.txt"]),
         tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", "COpenSSL", nioCore, nioEmbedded]),
-        tests("RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
+        tests(
+            "RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
         tests("RelayListeningTests", "relayd/Listening", ["RelayListening"]),
         tests("RelayBackupTests", "Common/Backup", ["RelayBackup", "RelayCrypto", "RelayModel", "RelaySQLite", "RelayTestSupport"]),
         tests(

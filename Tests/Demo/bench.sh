@@ -76,9 +76,9 @@ version=$("$programs/relayd" --version 2>/dev/null | head -n 1)
 
 # ---- The loads ----
 
-rounds=3 pairs=100 seconds=5 slow=10 members=1000 fanout=10 stored=100000 missed=50000 some=10000 many=19000 every=60 seed=60 surge=60 contacts=1000 devices=5
+rounds=3 pairs=100 seconds=5 slow=10 members=1000 fanout=10 stored=100000 missed=50000 some=10000 many=19000 every=60 seed=60 surge=60 contacts=1000 devices=5 calls=50
 if [ -n "${SHORT:-}" ]; then
-    rounds=1 pairs=10 seconds=1 slow=1 members=20 fanout=1 stored=1000 missed=500 some=50 many=100 every=1 seed=2 surge=1 contacts=10 devices=2
+    rounds=1 pairs=10 seconds=1 slow=1 members=20 fanout=1 stored=1000 missed=500 some=50 many=100 every=1 seed=2 surge=1 contacts=10 devices=2 calls=1
 fi
 
 configure warning
@@ -112,7 +112,13 @@ if [ "${SURGE:-1}" != 0 ]; then
     run "surge.1" surge --seconds $surge ${SHORT:+--pairs 20}
 fi
 
+stop_relay
+"$here/commands.sh" "$programs" $calls >"$work/commands"
+
 # ---- The results ----
+
+# What a line of the commands' table says: milliseconds of wall time.
+wall() { awk -v command="$1" '{ $1 = $1; name = $0; sub(/^[^ ]+ [^ ]+ /, "", name) } name == command { print $1 }' "$work/commands"; }
 
 # Bytes a connection at the first or the second step of the idle load.
 idle() { sed -n 's/^.*"bytesPerConnection" : \([0-9]*\).*$/\1/p' "$replies/idle.1" | sed -n "$1p"; }
@@ -133,6 +139,9 @@ seed_load_p99_ms=$(divide "$(median seed latency.p99Microseconds)" 1000)
 seed_load_cores=$(median seed cost.cores)
 key_change_last_ms=$(divide "$(median keys changeToLast.maxMicroseconds)" 1000)
 key_change_cpu_us=$(median keys cost.cpuMicrosecondsPerMessage)
+command_status_ms=$(wall "chatctl status")
+command_slowest_ms=$(awk 'NR == 2 { print $1 }' "$work/commands")
+command_slowest=$(awk 'NR == 2 { $1 = $2 = ""; sub(/^ +/, ""); print }' "$work/commands")
 
 # row WHAT MEASURED MARK UNIT. Without a mark it is a figure only, as most are in the short form.
 row() {
@@ -166,6 +175,8 @@ row "$many connections, 4 KB every $every s, p99" "$seed_load_p99_ms" "$(mark 50
 row "$many connections, 4 KB every $every s" "$seed_load_cores" "$(mark 0.10)" "cores of relayd"
 row "key change, $contacts contacts with $devices devices, at most" "$key_change_last_ms" "$(mark 1000)" "ms to the last device"
 row "key change, $contacts contacts with $devices devices" "$key_change_cpu_us" "" "µs CPU a device told"
+row "chatctl status" "$command_status_ms" "$(mark 10)" "ms"
+row "the slowest command that only reads" "$command_slowest_ms" "$(mark 10)" "ms, $command_slowest"
 if [ -e "$replies/surge.1" ]; then
     row "surge of 10x for $surge s, memory at most" "$(divide "$(value "$replies/surge.1" residentBytesPeak)" 1048576 1)" "" MB
     row "surge of 10x for $surge s, latency normal after" "$(value "$replies/surge.1" recoverySeconds)" "" s
@@ -197,6 +208,8 @@ cat >"$target/latest.json.new" <<JSON
   "seed_load_cores": $(number "$seed_load_cores"),
   "key_change_last_ms": $(number "$key_change_last_ms"),
   "key_change_cpu_us": $(number "$key_change_cpu_us"),
+  "command_status_ms": $(number "$command_status_ms"),
+  "command_slowest_ms": $(number "$command_slowest_ms"),
   "lost": $lost,
   "doubled": $doubled,
   "context": {

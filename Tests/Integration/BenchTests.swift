@@ -18,7 +18,7 @@ import Testing
             Set(values.keys) == [
                 "one_to_one_200_cpu_us", "one_to_one_4k_cpu_us", "one_to_one_200_msgs_per_s", "p99_ms_at_1000", "p999_ms_at_1000",
                 "fanout_1000_cpu_us", "fanout_1000_last_ms", "store_cpu_us", "drain_cpu_us", "idle_kb_10k", "idle_kb_19k", "seed_load_p99_ms",
-                "seed_load_cores", "key_change_last_ms", "key_change_cpu_us", "lost",
+                "seed_load_cores", "key_change_last_ms", "key_change_cpu_us", "command_status_ms", "command_slowest_ms", "lost",
                 "doubled", "context",
             ])
         #expect(values["lost"] as? Int == 0 && values["doubled"] as? Int == 0)

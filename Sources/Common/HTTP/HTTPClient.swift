@@ -30,11 +30,14 @@ package struct IOErrorInfo: Sendable, Equatable, CustomStringConvertible {
 
     package var description: String { text }
 
+    /// - Parameter number: as `errno` has it.
+    init(number: Int32) { self.init(errnoCode: number, text: String(cString: strerror(number))) }
+
     /// Finds the number in what NIO throws.
     init(_ error: any Error) {
         switch error {
         case let error as IOError:
-            self.init(errnoCode: error.errnoCode, text: String(cString: strerror(error.errnoCode)))
+            self.init(number: error.errnoCode)
         case let error as NIOConnectionError:
             // One failure for each address of the host; the last one is as good as any.
             if let last = error.connectionErrors.last {

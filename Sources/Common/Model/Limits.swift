@@ -473,6 +473,10 @@ package enum Limits {
 
     // MARK: Operators
 
+    /// The head of a reply to chatctl: relayd's has some 200 bytes.
+    package static let controlReplyHeadBytes = 16 * 1024
+    /// The body of a reply to chatctl: lists come in pages, so this is for what answers instead of relayd.
+    package static let controlReplyBytes = 16 * 1024 * 1024
     /// How long chatctl waits for a reply.
     package static let controlPatience = Duration.seconds(30)
     /// For one that looks at every message: some minutes for ten million.

@@ -1,16 +1,18 @@
+import Dispatch
 import FoundationEssentials
 import Glibc
-import NIOHTTP1
-import NIOPosix
 import RelayControl
 import RelayHTTP
+import RelayModel
 import RelayTLS
 import Synchronization
 
 /// Calls operations of relayd over its control socket. One request after another; any thread.
 final class ControlClient: Sendable {
     private let socket: String
-    private let http: HTTPClient
+    private let http: UnixHTTPClient
+    /// Waits for relayd, so that no thread of Swift's pool does: a load has many clients.
+    private let queue = DispatchQueue(label: "control")
     private let greeted = Mutex(false)
     private let patience: Duration?
 
@@ -20,7 +22,7 @@ final class ControlClient: Sendable {
     init(socket: String, patience: Duration? = nil) {
         self.socket = socket
         self.patience = patience
-        http = HTTPClient(endpoint: .unix(path: socket), group: MultiThreadedEventLoopGroup.singleton)
+        http = UnixHTTPClient(path: socket)
     }
 
     /// Sends an operation and waits for its reply. The first call asks for the protocol's version first.
@@ -40,19 +42,27 @@ final class ControlClient: Sendable {
 
     /// What relayd answers to `GET` as it is: for replies that are not JSON.
     func text(_ path: String) async throws(ControlError) -> String {
-        let reply: HTTPReply
-        do {
-            reply = try await http.request(.GET, path, headers: [("Host", "relayd")])
-        } catch {
-            throw explain(error)
-        }
-        guard reply.status == 200 else { throw refusal(reply) }
-        return String(decoding: reply.body, as: UTF8.self)
+        String(decoding: try await request("GET", path, patience: patience ?? Limits.controlPatience), as: UTF8.self)
     }
 
-    private func refusal(_ reply: HTTPReply) -> ControlError {
-        if let failure = try? JSONDecoder().decode(ControlError.self, from: Data(reply.body)) { return failure }
-        return ControlError(.failed, "\(socket) answered with HTTP status \(reply.status) and no reason", hint: "is it relayd's control socket?")
+    /// The body of a good reply.
+    private func request(_ method: String, _ path: String, json: [UInt8] = [], patience: Duration) async throws(ControlError) -> [UInt8] {
+        let result: Result<(status: Int, body: [UInt8]), HTTPClientError> = await withCheckedContinuation { [http] continuation in
+            queue.async {
+                do throws(HTTPClientError) {
+                    continuation.resume(returning: .success(try http.request(method, path, json: json, patience: patience)))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        switch result {
+        case .success((200, let body)): return body
+        case .success((let status, let body)):
+            if let failure = try? JSONDecoder().decode(ControlError.self, from: Data(body)) { throw failure }
+            throw ControlError(.failed, "\(socket) answered with HTTP status \(status) and no reason", hint: "is it relayd's control socket?")
+        case .failure(let error): throw explain(error)
+        }
     }
 
     private func exchange<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
@@ -62,17 +72,9 @@ final class ControlClient: Sendable {
         } catch {
             throw ControlError(.badRequest, "the request cannot be written as JSON: \(error)")
         }
-        let reply: HTTPReply
+        let reply = try await request("POST", "/v1/" + Operation.name.path, json: body, patience: patience ?? Operation.patience)
         do {
-            reply = try await http.request(
-                .POST, "/v1/" + Operation.name.path, headers: [("Content-Type", "application/json"), ("Host", "relayd")], body: body,
-                timeout: patience ?? Operation.patience)
-        } catch {
-            throw explain(error)
-        }
-        guard reply.status == 200 else { throw refusal(reply) }
-        do {
-            return try JSONDecoder().decode(Operation.Reply.self, from: Data(reply.body))
+            return try JSONDecoder().decode(Operation.Reply.self, from: Data(reply))
         } catch {
             throw ControlError(
                 .versionMismatch, "relayd's reply to \(Operation.name.path) has another shape than this chatctl knows",
