@@ -220,7 +220,8 @@ let package = Package(
         tests(
             "ChatctlTests", "chatctl",
             [
-                "ChatctlCommands", "RelayClient", "RelayModel", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport", nioCore,
+                "ChatctlCommands", "RelayBackup", "RelayClient", "RelayModel", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport",
+                nioCore,
                 swiftProtobuf,
                 argumentParser,
                 histogram,
