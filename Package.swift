@@ -220,8 +220,8 @@ let package = Package(
         tests(
             "ChatctlTests", "chatctl",
             [
-                "ChatctlCommands", "RelayClient", "RelayModel", "RelayTLS", "RelaySQLite", "RelayWire", "RelayControl", "RelayTestSupport", nioCore,
-                swiftProtobuf, argumentParser, histogram,
+                "ChatctlCommands", "RelayBackup", "RelayClient", "RelayModel", "RelayTLS", "RelaySQLite", "RelayWire", "RelayControl",
+                "RelayTestSupport", nioCore, swiftProtobuf, argumentParser, histogram,
             ], exclude: ["golden"]),
 
         // Across the modules. Support starts the real programs for the others.

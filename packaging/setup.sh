@@ -17,6 +17,8 @@ needs=(
     "pkg-config|tells the compiler where these libraries are"
     "curl|the control socket's examples, in the tests"
     "mandoc|checks the man pages, in the tests"
+    "zsh|chatctl's completions for it, in the tests"
+    "fish|chatctl's completions for it, in the tests"
 )
 if [ "$purpose" = demo ]; then needs+=("gdb|its gcore dumps the running relay's memory, to search it for plaintext"); fi
 

@@ -186,7 +186,7 @@ import Testing
         #expect(mode == 0o700)
         for target in [names[0], "\(folder)/\(names[0])"] {
             let good = try await relay.chatctl.run("backup", "verify", target)
-            #expect(good.succeeded && good.standardOutput.contains("1 users"), "\(good.standardError)")
+            #expect(good.succeeded && good.standardOutput.contains("1 user, 0 devices, 0 chats, 0 messages\n"), "\(good.standardError)")
         }
 
         // A flipped byte, a missing end, something else, nothing.

@@ -11,6 +11,12 @@ package struct Chatctl: Sendable {
         package var standardOutput: String
         package var standardError: String
         package var succeeded: Bool { status == .exited(0) }
+
+        package init(status: ExitStatus, standardOutput: String, standardError: String) {
+            self.status = status
+            self.standardOutput = standardOutput
+            self.standardError = standardError
+        }
     }
 
     /// Runs `chatctl ARGUMENTS` to its end.
@@ -36,10 +42,11 @@ package struct Chatctl: Sendable {
         try Subprocess(Programs.chatctl, arguments, environment: environment, input: input)
     }
 
-    /// What a terminal would set plus where the relay is.
+    /// What a terminal that shows UTF-8 would set, plus where the relay is.
     package var environment: [String: String] {
         var environment = ProcessInfo.processInfo.environment
         environment["CHATCTL_SOCKET"] = socket
+        environment["LC_ALL"] = "C.UTF-8"
         return environment
     }
 

@@ -26,13 +26,14 @@ package enum Preload {
             /// The call waits until this is disarmed.
             case hold = 5
         }
-        package enum Operation: Int64, Sendable { case any, flush, write }
+        package enum Operation: Int64, Sendable { case any, flush, write, rename }
         package enum File: Int64, Sendable {
             /// Of the store: the log and the database.
             case any
             case log, database
             /// Connections of devices. Every write to one flushes what a stream has for it.
             case socket
+            case folder
         }
 
         private let numbers: SharedNumbers

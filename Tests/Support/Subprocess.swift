@@ -129,9 +129,9 @@ package final class Subprocess: Sendable {
     }
 
     /// Writes a line of input. For a program that was started without one.
-    package func type(_ line: String) {
+    package func type(_ line: String, ending: String = "\n") {
         typing.withLock { descriptor in
-            if let descriptor { FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).writeIgnoringErrors(Array((line + "\n").utf8)) }
+            if let descriptor { FileHandle(fileDescriptor: descriptor, closeOnDealloc: false).writeIgnoringErrors(Array((line + ending).utf8)) }
         }
     }
 

@@ -7,9 +7,9 @@ import Testing
 @testable import ChatctlCommands
 @testable import RelayClient
 
-/// What chatctl prints for fixed replies, byte for byte. `UPDATE_GOLDEN=1` writes the files anew: look at the difference before you commit it.
+/// What chatctl prints for fixed replies, byte for byte; see ``Golden``.
 @Suite struct GoldenTests {
-    private static let now = Timestamp(milliseconds: 1_795_253_400_250)
+    private static let now = Golden.now
     private static let later = now + .seconds(24 * 3600 - 1)
 
     private static let phone = DeviceRecord(
@@ -47,18 +47,9 @@ import Testing
         health: Health.Reply(reasons: []), openAlerts: 0, undelivered: 4096, diskBytes: 107_374_182_400, diskFreeBytes: 85_899_345_920)
 
     private func check<Reply: Encodable>(_ name: String, _ reply: Reply, page: (inout Page) -> Void) throws {
-        for (json, color, ending) in [(false, false, "txt"), (false, true, "color"), (true, false, "json")] {
-            let output = Output(json: json, color: color, terminal: false, now: Self.now)
-            try compare(try output.text(reply, page: page), "\(name).\(ending)")
-        }
+        try Golden.check(name, reply, page: page)
     }
-
-    private func compare(_ text: String, _ name: String) throws {
-        let path = "\(Programs.repository)/Tests/chatctl/golden/\(name)"
-        if ProcessInfo.processInfo.environment["UPDATE_GOLDEN"] != nil { try text.write(toFile: path, atomically: true, encoding: .utf8) }
-        let expected = try String(contentsOfFile: path, encoding: .utf8)
-        #expect(text == expected, "golden/\(name)")
-    }
+    private func compare(_ text: String, _ name: String) throws { try Golden.compare(text, name) }
 
     @Test func clientKeys() throws {
         let account = Account(

@@ -27,7 +27,8 @@ import Testing
     /// All commands that do something, with the words that call them.
     private static func leaves(of command: any ParsableCommand.Type, path: [String]) -> [Leaf] {
         let configuration = command.configuration
-        let children = configuration.subcommands + configuration.groupedSubcommands.flatMap(\.subcommands)
+        // Those of groups are among them.
+        let children = configuration.subcommands
         guard !children.isEmpty else { return [Leaf(path: path, type: command)] }
         return children.flatMap { leaves(of: $0, path: path + [$0.configuration.commandName ?? ""]) }
     }

@@ -31,7 +31,7 @@ extension ControlError {
 
     package init(_ error: RestoreError, _ path: String, store: String) {
         switch error {
-        case .live: self.init(.tryAgain, "relayd uses \(store)", hint: "systemctl stop relayd relayd.socket, and then again")
+        case .live: self.init(.tryAgain, "relayd uses \(store)", hint: "systemctl stop relayd.socket relayd, and then the same command again")
         case .planOutdated:
             self.init(.failed, "the backup or the store is not as it was when the plan was made", hint: "chatctl backup restore plan, and look again")
         case .damaged(let findings):
@@ -41,8 +41,20 @@ extension ControlError {
             self.init(
                 .failed, "there is not enough room beside the store: \(needed / 1_048_576 + 1) MiB are needed, \(free / 1_048_576) MiB are free",
                 hint: "nothing was changed; the store that is there stays until the new one is in its place")
+        case .notPermitted:
+            self.init(
+                .notPermitted, "\(store) may not be opened by this user", hint: "run it as root, or as relayd's own user: sudo chatctl backup …")
         case .backup(let error): self.init(error, path)
         case .failed(let why): self.init(.failed, "the restore failed: \(why)", hint: "the store is as it was")
+        case .logAside(let log, let why):
+            self.init(
+                .failed,
+                "\(store) cannot be replaced: \(why)\nits log was put aside for that, and cannot be put back; do not start relayd before it is",
+                hint: "mv \(log) \(store)-wal")
+        case .notFlushed(let why):
+            self.init(
+                .failed, "the backup is in the place of \(store), and the disk does not say that it stays there: \(why)",
+                hint: "look at the disk first (dmesg); then restore once more, or start relayd and look")
         }
     }
 

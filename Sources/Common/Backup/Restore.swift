@@ -41,7 +41,7 @@ package struct RestorePlan: Codable, Sendable, Equatable {
 package struct RestoreReport: Codable, Sendable, Equatable {
     package var store: String
     package var backup: BackupManifest
-    /// Where the store is that was there before; absent: there was none.
+    /// Where the store is that was there before, or the log of one that is gone; absent: there was none.
     package var before: String?
 }
 
@@ -51,8 +51,15 @@ package enum RestoreError: Error, Sendable, Equatable {
     case planOutdated
     case damaged([String])
     case noRoom(needed: Int, free: Int)
+    /// The caller may not look into the store's folder, or not write there.
+    case notPermitted
     case backup(BackupError)
+    /// The store is as it was.
     case failed(String)
+    /// The store is there and its log lies under another name: put back by hand it is as it was.
+    case logAside(String, why: String)
+    /// The backup is in the store's place, and the disk has not said that it stays there.
+    case notFlushed(String)
 }
 
 /// Puts a backup in the place of a store that nobody uses. Works on files; any thread that may wait.
@@ -74,7 +81,7 @@ package struct Restore: Sendable {
         var plan = RestorePlan(
             backup: manifest, store: store, needed: manifest.databaseBytes + Limits.backupReserveBytes,
             free: BackupFile.free(at: BackupFile.folder(of: store)) ?? .max, plan: "")
-        if access(store, F_OK) == 0 {
+        if try isThere() {
             plan.storeBytes = BackupFile.size(store) + BackupFile.size(store + "-wal")
             do {
                 let now = try Database(path: store, access: .readOnly)
@@ -116,7 +123,13 @@ package struct Restore: Sendable {
     /// What relayd holds while it runs.
     private func lock() throws(RestoreError) -> Int32 {
         let file = open(store + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw .failed("\(store).lock cannot be opened: \(String(cString: strerror(errno)))") }
+        guard file >= 0 else {
+            switch errno {
+            case EACCES, EPERM: throw .notPermitted
+            case ENOENT, ENOTDIR: throw .backup(.folder(BackupFile.folder(of: store), String(cString: strerror(errno))))
+            default: throw .failed("\(store).lock cannot be opened: \(String(cString: strerror(errno)))")
+            }
+        }
         adopt(store + ".lock")
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             close(file)
@@ -153,27 +166,46 @@ package struct Restore: Sendable {
         guard try database.emptyLog() else { throw RestoreError.failed("somebody reads \(new)") }
     }
 
-    /// The old store keeps all its bytes under another name until somebody deletes it; at no moment is there no store.
+    /// Whether there is a store; who may not look must not be told that there is none.
+    private func isThere() throws(RestoreError) -> Bool {
+        if access(store, F_OK) == 0 { return true }
+        guard errno == ENOENT || errno == ENOTDIR else { throw .notPermitted }
+        return false
+    }
+
+    /// The old store keeps all its bytes under another name until somebody deletes it; at no moment is there no store. What fails is undone.
+    ///
+    /// The log goes before its store: a new store beside the log of the old one would be taken for its own, and be damaged by it. It has something in it
+    /// only when the store cannot be read; whoever is interrupted right there has both under the other name.
     private func exchange(_ new: String) throws -> String? {
         adopt(new)
         let digits = String(clock.now().description.prefix(19)).filter { $0 != "-" && $0 != ":" }
-        var kept: String?
-        if access(store, F_OK) == 0 {
-            // What is only in its log goes into it, when it can be read at all.
-            if BackupFile.size(store + "-wal") > 0, let old = try? Database(path: store, access: .readWriteCreate) { _ = try? old.emptyLog() }
-            let aside = "\(store).before-\(digits)Z"
-            guard link(store, aside) == 0 else { throw RestoreError.failed("\(aside) cannot be made: \(String(cString: strerror(errno)))") }
-            if access(store + "-wal", F_OK) == 0 { rename(store + "-wal", aside + "-wal") }
-            kept = aside
-        } else {
-            unlink(store + "-wal")
+        let aside = "\(store).before-\(digits)Z"
+        let wasThere = try isThere()
+        // What is only in its log goes into it, when it can be read at all.
+        if wasThere, BackupFile.size(store + "-wal") > 0, let old = try? Database(path: store, access: .readWriteCreate) { _ = try? old.emptyLog() }
+        for path in [aside, aside + "-wal"] where access(path, F_OK) == 0 { throw RestoreError.failed("\(path) is there already") }
+        if wasThere, link(store, aside) != 0 { throw Self.failure("\(aside) cannot be made") }
+        let hasLog = access(store + "-wal", F_OK) == 0
+        if hasLog, rename(store + "-wal", aside + "-wal") != 0 {
+            let failure = Self.failure("\(store)-wal cannot be put aside")
+            if wasThere { unlink(aside) }
+            throw failure
         }
         unlink(store + "-shm")
-        guard rename(new, store) == 0 else { throw RestoreError.failed("\(store) cannot be replaced: \(String(cString: strerror(errno)))") }
+        guard rename(new, store) == 0 else {
+            let why = String(cString: strerror(errno))
+            if wasThere { unlink(aside) }
+            if hasLog, rename(aside + "-wal", store + "-wal") != 0 { throw RestoreError.logAside(aside + "-wal", why: why) }
+            throw RestoreError.failed("\(store) cannot be replaced: \(why)")
+        }
         for path in [new + "-wal", new + "-shm"] { unlink(path) }
-        try BackupFile.flushFolder(of: store)
-        return kept
+        do throws(BackupError) { try BackupFile.flushFolder(of: store) } catch { throw RestoreError.notFlushed("\(error)") }
+        return wasThere ? aside : hasLog ? aside + "-wal" : nil
     }
+
+    /// With what the last system call said.
+    private static func failure(_ what: String) -> RestoreError { .failed("\(what): \(String(cString: strerror(errno)))") }
 
     /// Root restores what is relayd's: the folder's owner is the file's.
     private func adopt(_ path: String) {

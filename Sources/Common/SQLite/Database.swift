@@ -12,6 +12,17 @@ package struct SQLiteError: Error, CustomStringConvertible {
     package var isFull: Bool { code & 0xff == SQLITE_FULL }
     package var isConstraint: Bool { code & 0xff == SQLITE_CONSTRAINT }
 
+    /// What an operator can do about a store that fails.
+    package var advice: String {
+        switch code & 0xff {
+        case SQLITE_FULL: "the file system of the store is full: free some space; systemd starts relayd again by itself"
+        case SQLITE_READONLY: "the file system of the store is read-only: dmesg says why; systemd starts relayd again by itself"
+        case SQLITE_CORRUPT, SQLITE_NOTADB: "the store is damaged: keep a copy of it, and restore a backup"
+        case SQLITE_CANTOPEN, SQLITE_PERM: "the store and its directory must be relayd's own; chatctl check files says what is not"
+        default: "the disk did not do what it was asked: dmesg says why; what was acknowledged before is on it"
+        }
+    }
+
     /// A statement of many lines is told by its first one.
     package var description: String { "SQLite error \(code) while \(doing.prefix { $0 != "\n" }): \(message)" }
 }

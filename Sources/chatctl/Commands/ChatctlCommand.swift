@@ -1,5 +1,6 @@
 import ArgumentParser
 import RelayControl
+import RelayModel
 
 /// `chatctl`: the root of all subcommands.
 package struct ChatctlCommand: AsyncParsableCommand {
@@ -46,6 +47,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
 
     /// Parses and runs a command line without the program's name, and reports what fails. Gives the exit status.
     package static func execute(_ arguments: [String]) async -> Int32 {
+        HelpWidth.ensure()
         do {
             var command = try await asyncParseAsRoot(arguments)
             if var asynchronous = command as? any AsyncParsableCommand {
@@ -58,25 +60,30 @@ package struct ChatctlCommand: AsyncParsableCommand {
             Talk.report(error)
             return error.code.exitStatus
         } catch {
-            return reportUsage(error)
+            return reportUsage(error, arguments)
         }
     }
 
     /// What ArgumentParser throws: help and version on request, wrong usage, or an exit status without words.
-    private static func reportUsage(_ error: any Error) -> Int32 {
+    private static func reportUsage(_ error: any Error, _ arguments: [String]) -> Int32 {
         let status = exitCode(for: error)
         if status == .success {
-            StandardOutput.write(fullMessage(for: error) + "\n")
+            StandardOutput.write(PlainText.shown(fullMessage(for: error)) + "\n")
             return 0
         }
         if error is ExitCode { return status.rawValue }
         let usage = fullMessage(for: error).split(separator: "\n").first { $0.hasPrefix("Usage: ") }?.dropFirst("Usage: ".count)
-        let message = message(for: error)
+        var message = message(for: error)
+        var hints = usage.map { ["usage: \($0); --help says more"] } ?? []
+        if status == .validationFailure, let nearest = NearestCommand(arguments) {
+            message = "there is no command \(nearest.unknown)"
+            if let meant = nearest.meant { hints.insert("did you mean: \(meant)", at: 0) }
+        }
         Talk.report(
             ControlError(
                 status == .validationFailure ? .badRequest : .failed,
                 message.isEmpty ? "\(error)" : message,
-                hint: usage.map { "usage: \($0); --help says more" }))
+                hint: hints.isEmpty ? nil : hints.joined(separator: "\n")))
         return status.rawValue
     }
 }

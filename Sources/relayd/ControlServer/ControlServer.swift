@@ -170,7 +170,8 @@ package struct ControlServer: Sendable {
     private func refusal(_ message: String, needs: ControlAccess) -> ControlError {
         let groups = needs == .view ? "\(settings.access.adminGroup) (to read only: \(settings.access.viewGroup))" : settings.access.adminGroup
         return ControlError(
-            .notPermitted, message, hint: "become root or a member of the group \(groups): adduser NAME \(settings.access.adminGroup)")
+            .notPermitted, message,
+            hint: "use sudo, or become a member of the group \(groups) and log in again: adduser NAME \(settings.access.adminGroup)")
     }
 
     private static func response(_ status: HTTPResponse.Status, _ body: [UInt8]) -> Response {

@@ -14,7 +14,8 @@ extension ControlError {
         case .rejected(let rejection): self.init(rejection, subject: subject)
         case .overloaded: self.init(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
         case .stopping: self.init(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
-        case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
+        case .storeFailed:
+            self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why; df -h, whether its disk is full")
         case .contactConflict:
             self.init(.tryAgain, "\(subject) changed meanwhile", hint: "chatctl contact list shows how it is now")
         case .unauthorized, .tokenExpired, .deviceRevoked, .userSuspended, .signatureInvalid, .challengeExpired, .link:

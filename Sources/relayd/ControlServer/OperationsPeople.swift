@@ -28,7 +28,9 @@ extension Operations {
             switch error {
             case .overloaded: throw ControlError(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
             case .stopping: throw ControlError(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
-            case .storeFailed: throw ControlError(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
+            case .storeFailed:
+                throw ControlError(
+                    .failed, "the store cannot be read or written", hint: "journalctl -u relayd says why; df -h, whether its disk is full")
             }
         }
     }

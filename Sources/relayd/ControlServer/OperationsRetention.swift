@@ -162,7 +162,8 @@ extension ControlError {
         case .userUnknown: self.init(.notFound, "there is no such user any more", hint: "chatctl user list")
         case .overloaded: self.init(.tryAgain, "more changes wait for the disk than the relay holds", hint: "try again in a moment")
         case .stopping: self.init(.tryAgain, "relayd is stopping", hint: "systemctl status relayd says whether it comes back")
-        case .storeFailed: self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why")
+        case .storeFailed:
+            self.init(.failed, "the store cannot be read or written", hint: "journalctl -u relayd says why; df -h, whether its disk is full")
         }
     }
 }

@@ -77,7 +77,7 @@ struct Daemon {
             logger.critical("\(refused.hint)")
             return ControlErrorCode.configuration.exitStatus
         } catch {
-            logger.critical("\(error)")
+            logger.critical("\(error)", metadata: (error as? StoreError)?.hint.map { ["hint": "\($0)"] as Logger.Metadata })
             return 1
         }
         let status = await run(
@@ -129,7 +129,12 @@ struct Daemon {
                 inbox: alertInbox, relay: configuration.effectivePublicURL, metrics: metrics, processors: System.coreCount, group: group,
                 logger: Logger(label: "alerts"))
         } catch {
-            logger.critical("the store cannot be read", metadata: ["error": "\(error)"])
+            logger.critical(
+                "the store cannot be read or written",
+                metadata: [
+                    "error": "\(error)", "hint": "df -h says whether its disk is full, dmesg whether it fails; systemd starts relayd again by itself",
+                ]
+            )
             return 1
         }
         let retention = Retention(

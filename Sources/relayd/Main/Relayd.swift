@@ -47,6 +47,7 @@ struct Relayd: AsyncParsableCommand {
     }
 
     static func main() async {
+        HelpWidth.ensure()
         do {
             let command = try parseAsRoot()
             guard let relayd = command as? Relayd else { exit(withError: CleanExit.helpRequest()) }

@@ -11,15 +11,25 @@ import Synchronization
 /// Why a store cannot be used.
 package enum StoreError: Error, Sendable, CustomStringConvertible {
     case locked(path: String)
-    case openFailed(path: String, String)
+    /// With what to do, where that is known.
+    case openFailed(path: String, String, hint: String? = nil)
     case damaged(path: String, String)
     case newer(path: String, found: Int, known: Int)
     case record(String)
 
+    package var hint: String? {
+        switch self {
+        case .locked: "a store has one relayd: stop the other one, or name another store in [store] path"
+        case .openFailed(_, _, let hint): hint
+        case .damaged: "keep a copy of it, and restore a backup: chatctl backup restore"
+        case .newer, .record: nil
+        }
+    }
+
     package var description: String {
         switch self {
         case .locked(let path): "the store \(path) is in use by another relayd"
-        case .openFailed(let path, let why): "the store \(path) cannot be opened: \(why)"
+        case .openFailed(let path, let why, _): "the store \(path) cannot be opened: \(why)"
         case .damaged(let path, let why): "the store \(path) is damaged: \(why)"
         case .newer(let path, let found, let known):
             "the store \(path) was written by a newer relayd (schema \(found), this one knows \(known)): install that version again"
@@ -74,7 +84,7 @@ package final class Store: Sendable {
         } catch let error as StoreError {
             throw error
         } catch {
-            throw StoreError.openFailed(path: path, String(describing: error))
+            throw StoreError.openFailed(path: path, String(describing: error), hint: (error as? SQLiteError)?.advice)
         }
     }
 
@@ -142,7 +152,11 @@ package final class FileLock: Sendable {
     package init(ofStore store: String) throws(StoreError) {
         let path = store + ".lock"
         file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw .openFailed(path: store, String(cString: strerror(errno))) }
+        guard file >= 0 else {
+            throw .openFailed(
+                path: store, String(cString: strerror(errno)),
+                hint: "its directory must be there and relayd's own: install -d -m 700 -o relayd -g relayd DIRECTORY")
+        }
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             close(file)
             throw .locked(path: store)

@@ -26,7 +26,7 @@ package struct StoreMigrations: Sendable {
         } catch let error as StoreError {
             throw error
         } catch {
-            throw .openFailed(path: path, "\(error)")
+            throw .openFailed(path: path, "\(error)", hint: (error as? SQLiteError)?.advice)
         }
     }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -51,26 +52,40 @@ static bool is_connection(int file) {
     return found;
 }
 
+static bool is_folder(int file) {
+    struct stat status;
+    int before = errno;
+    bool found = fstat(file, &status) == 0 && S_ISDIR(status.st_mode);
+    errno = before;
+    return found;
+}
+
+static bool named(const char *path, size_t length, int64_t wanted) {
+    bool log = ends_with(path, length, ".db-wal");
+    bool database = ends_with(path, length, ".db");
+    return wanted == FAULT_LOG ? log : wanted == FAULT_DATABASE ? database : wanted == FAULT_ANY_FILE && (log || database);
+}
+
 static bool fits(int file, int64_t wanted) {
     if (wanted == FAULT_SOCKET) return is_connection(file);
+    if (wanted == FAULT_FOLDER) return is_folder(file);
     char link[64];
     char path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path);
     if (length <= 0) return false;
-    bool log = ends_with(path, (size_t)length, ".db-wal");
-    bool database = ends_with(path, (size_t)length, ".db");
-    return wanted == FAULT_LOG ? log : wanted == FAULT_DATABASE ? database : log || database;
+    return named(path, (size_t)length, wanted);
 }
 
-// The error that the call must report; 0: let it pass.
-static int strikes(int file, enum fault_operation operation) {
-    if (slots == NULL) return 0;
-    int64_t action = atomic_load(&slots[FAULT_ACTION]);
-    if (action == FAULT_NONE) return 0;
+static bool looks_at(enum fault_operation operation) {
+    if (slots == NULL || atomic_load(&slots[FAULT_ACTION]) == FAULT_NONE) return false;
     int64_t wanted = atomic_load(&slots[FAULT_OPERATION]);
-    if (wanted != FAULT_ANY_OPERATION && wanted != operation) return 0;
-    if (!fits(file, atomic_load(&slots[FAULT_FILE]))) return 0;
+    return wanted == FAULT_ANY_OPERATION || wanted == operation;
+}
+
+// What becomes of a call that fits: the error that it must report; 0: let it pass.
+static int strike(void) {
+    int64_t action = atomic_load(&slots[FAULT_ACTION]);
     atomic_fetch_add(&slots[FAULT_SEEN], 1);
     if (action == FAULT_COUNT) return 0;
     int64_t left = atomic_fetch_sub(&slots[FAULT_COUNTDOWN], 1);
@@ -89,6 +104,10 @@ static int strikes(int file, enum fault_operation operation) {
         return 0;
     default: return 0;
     }
+}
+
+static int strikes(int file, enum fault_operation operation) {
+    return looks_at(operation) && fits(file, atomic_load(&slots[FAULT_FILE])) ? strike() : 0;
 }
 
 static int flushed(int file, long call) {
@@ -133,4 +152,14 @@ ssize_t writev(int file, const struct iovec *vectors, int count) {
         return -1;
     }
     return syscall(SYS_writev, file, vectors, count);
+}
+
+int rename(const char *from, const char *to) {
+    int64_t wanted = slots == NULL ? FAULT_ANY_FILE : atomic_load(&slots[FAULT_FILE]);
+    int error = looks_at(FAULT_RENAME) && (named(from, strlen(from), wanted) || named(to, strlen(to), wanted)) ? strike() : 0;
+    if (error != 0) {
+        errno = error;
+        return -1;
+    }
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }

@@ -232,7 +232,7 @@ import Testing
                 let result = try await asNobody(arguments, socket)
                 #expect(result.0 == .exited(77))
                 #expect(result.2.contains("chatctl: error: you (user 65534) may not operate this relay"))
-                #expect(result.2.contains("chatctl: hint: become root or a member of the group relayd-admin"))
+                #expect(result.2.contains("chatctl: hint: use sudo, or become a member of the group relayd-admin"))
             }
             #expect(try await socket.call(UserList()).users.isEmpty)
         }

@@ -50,12 +50,11 @@ extension Page {
     }
 
     mutating func backup(_ done: BackupStatus.Finished) {
-        func rows(_ table: String) -> String { Figures.count(done.rows[table] ?? 0) }
         pairs([
             ("backup", Cell(done.path, .strong)), ("made", Cell(done.backup.at.map(Figures.time) ?? "")),
             ("size", Cell(Figures.bytes(done.backup.bytes))),
             ("relayd", Cell("\(done.backup.relayVersion ?? ""), schema \(done.backup.schema.map { "\($0)" } ?? "")")),
-            ("holds", Cell("\(rows("users")) users, \(rows("devices")) devices, \(rows("chats")) chats, \(rows("messages")) messages")),
+            ("holds", Cell(Self.holdings(done.rows, [("users", "user"), ("devices", "device"), ("chats", "chat"), ("messages", "message")]))),
             ("took", Cell("\(Figures.decimal(Double(done.milliseconds) / 1000, digits: 1)) s")),
         ])
     }

@@ -12,7 +12,7 @@ struct BackupCreateCommand: AsyncParsableCommand {
             """,
         examples: ["backup create", "backup create --to /mnt/usb/relay.backup"])
 
-    @Option(help: ArgumentHelp("Copy the finished backup to this file, which must not be there yet.", valueName: "file"))
+    @Option(help: ArgumentHelp("Copy the finished backup to this file, which must not be there yet.", valueName: "file"), completion: .file())
     var to: String?
 
     @Flag(help: "For cron: say nothing unless something is wrong.")

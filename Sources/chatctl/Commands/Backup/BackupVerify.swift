@@ -12,7 +12,7 @@ struct BackupVerifyCommand: AsyncParsableCommand {
             """,
         examples: ["backup verify relay-20261121T093000Z.backup"])
 
-    @Argument(help: "A name that `list` shows, or a path with a slash.")
+    @Argument(help: "A name that `list` shows, or a path with a slash.", completion: .backups)
     var backup: String
 
     @OptionGroup var global: GlobalOptions

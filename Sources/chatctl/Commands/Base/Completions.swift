@@ -18,6 +18,12 @@ extension CompletionKind {
         return Array(devices.filter { $0.hasPrefix(prefix) }.prefix(Limits.completions))
     }
 
+    /// Names of backups; paths are left to the person.
+    static let backups = CompletionKind.custom { words, _, prefix in
+        let names = await ask(BackupList(), words)?.backups.map(\.name) ?? []
+        return Array(names.filter { $0.hasPrefix(prefix) }.prefix(Limits.completions))
+    }
+
     private static func ask<Operation: ControlOperation>(_ operation: Operation, _ words: [String]) async -> Operation.Reply? {
         try? await ControlClient(socket: socket(words), patience: Limits.completionPatience).call(operation)
     }
@@ -25,6 +31,7 @@ extension CompletionKind {
     /// The line that is being typed is not parsed yet.
     private static func socket(_ words: [String]) -> String {
         if let index = words.lastIndex(of: "--socket"), index + 1 < words.endIndex { return words[index + 1] }
+        if let word = words.last(where: { $0.hasPrefix("--socket=") }) { return String(word.dropFirst("--socket=".count)) }
         return environment("CHATCTL_SOCKET") ?? defaultControlSocket
     }
 }

@@ -13,7 +13,8 @@ final class ControlClient: Sendable {
     private let http: UnixHTTPClient
     /// Waits for relayd, so that no thread of Swift's pool does: a load has many clients.
     private let queue = DispatchQueue(label: "control")
-    private let greeted = Mutex(false)
+    /// relayd's version, once it has said hello.
+    private let relay = Mutex<String?>(nil)
     private let patience: Duration?
 
     /// - Parameters:
@@ -27,18 +28,32 @@ final class ControlClient: Sendable {
 
     /// Sends an operation and waits for its reply. The first call asks for the protocol's version first.
     func call<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
-        if !greeted.withLock({ $0 }) {
+        if relay.withLock({ $0 }) == nil {
             let hello = try await exchange(Hello())
             guard hello.protocolVersion == controlProtocolVersion else {
                 throw ControlError(
                     .versionMismatch,
                     "relayd \(hello.relayVersion) speaks version \(hello.protocolVersion) of the control protocol, this chatctl version \(controlProtocolVersion)",
-                    hint: "install relayd and chatctl of the same version, then: systemctl restart relayd")
+                    hint: Self.sameVersion)
             }
-            greeted.withLock { $0 = true }
+            relay.withLock { $0 = hello.relayVersion }
         }
-        return try await exchange(operation)
+        do throws(ControlError) { return try await exchange(operation) } catch { throw judged(error, Operation.name) }
     }
+
+    /// What relayd refuses because it does not know the question is no fault of who asked.
+    private func judged(_ error: ControlError, _ name: ControlOperationName) -> ControlError {
+        let isUnknown =
+            error.code == .notFound && error.message == "there is no operation at /v1/\(name.path)"
+            || error.code == .badRequest && error.message.hasPrefix("\(name.path): there is no field ")
+        guard isUnknown else { return error }
+        return ControlError(
+            .versionMismatch,
+            "relayd \(relay.withLock { $0 } ?? "") does not know what this chatctl \(relayVersion) asks of it: \(error.message)",
+            hint: Self.sameVersion)
+    }
+
+    private static let sameVersion = "install relayd and chatctl of the same version, then: systemctl restart relayd"
 
     /// What relayd answers to `GET` as it is: for replies that are not JSON.
     func text(_ path: String) async throws(ControlError) -> String {
@@ -60,9 +75,18 @@ final class ControlClient: Sendable {
         case .success((200, let body)): return body
         case .success((let status, let body)):
             if let failure = try? JSONDecoder().decode(ControlError.self, from: Data(body)) { throw failure }
+            // Of a later version, which has codes that this one does not know.
+            if let failure = try? JSONDecoder().decode(LaterFailure.self, from: Data(body)) {
+                throw ControlError(.failed, failure.message, hint: failure.hint)
+            }
             throw ControlError(.failed, "\(socket) answered with HTTP status \(status) and no reason", hint: "is it relayd's control socket?")
         case .failure(let error): throw explain(error)
         }
+    }
+
+    private struct LaterFailure: Decodable {
+        var message: String
+        var hint: String?
     }
 
     private func exchange<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
@@ -78,8 +102,20 @@ final class ControlClient: Sendable {
         } catch {
             throw ControlError(
                 .versionMismatch, "relayd's reply to \(Operation.name.path) has another shape than this chatctl knows",
-                hint: "install relayd and chatctl of the same version")
+                hint: Self.sameVersion)
         }
+    }
+
+    /// What the address of a Unix socket has room for: see unix(7).
+    private static let pathBytes = 107
+
+    private var start: String {
+        "systemctl start relayd" + (socket == defaultControlSocket ? "" : "; where its socket is, [control] of relayd.toml says")
+    }
+
+    private var isSocket: Bool {
+        var status = stat()
+        return stat(socket, &status) != 0 || status.st_mode & S_IFMT == S_IFSOCK
     }
 
     private func explain(_ error: HTTPClientError) -> ControlError {
@@ -91,11 +127,17 @@ final class ControlClient: Sendable {
                     .notPermitted, "\(socket) may not be opened by this user",
                     hint: "run it as root or as a member of the group relayd-admin (to read only: relayd-view)")
             case ENOENT:
-                ControlError(.daemonUnreachable, "relayd is not running: there is no socket \(socket)", hint: "systemctl start relayd")
+                ControlError(.daemonUnreachable, "relayd is not running: there is no socket \(socket)", hint: start)
+            case ECONNREFUSED where !isSocket:
+                ControlError(.daemonUnreachable, "\(socket) is no socket", hint: "name relayd's control socket with --socket or $CHATCTL_SOCKET")
             case ECONNREFUSED:
-                ControlError(.daemonUnreachable, "relayd is not running: nobody answers on \(socket)", hint: "systemctl start relayd")
+                ControlError(.daemonUnreachable, "relayd is not running: nobody answers on \(socket)", hint: start)
             case EAGAIN:
                 ControlError(.tryAgain, "relayd is too busy to answer on \(socket)", hint: "try again in a moment")
+            case 0 where socket.utf8.count > Self.pathBytes:
+                ControlError(
+                    .badRequest, "the path of the control socket is longer than \(Self.pathBytes) bytes: \(socket)",
+                    hint: "name relayd's control socket with --socket or $CHATCTL_SOCKET")
             default:
                 ControlError(
                     .daemonUnreachable, "\(socket) cannot be opened: \(failure.text)", hint: "systemctl status relayd says how relayd is")

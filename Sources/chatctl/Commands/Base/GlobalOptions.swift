@@ -5,7 +5,7 @@ import RelayControl
 /// What every command takes.
 struct GlobalOptions: ParsableArguments {
     @Option(
-        help: ArgumentHelp("The control socket (default: $CHATCTL_SOCKET, else \(defaultControlSocket)).", valueName: "path"))
+        help: ArgumentHelp("The control socket (default: $CHATCTL_SOCKET, else \(defaultControlSocket)).", valueName: "path"), completion: .file())
     var socket: String?
 
     @OptionGroup var rendering: OutputOptions

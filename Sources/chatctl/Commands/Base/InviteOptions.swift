@@ -12,6 +12,6 @@ struct InviteOptions: ParsableArguments {
     /// The code for a page, when one is wanted.
     func code(for invite: InviteIssued, _ output: Output) throws(ControlError) -> String? {
         guard !output.json, qr ?? output.terminal else { return nil }
-        return try QRCode.render(invite.link, color: output.color)
+        return try QRCode.render(invite.link, color: output.color, ascii: output.ascii, columns: output.columns)
     }
 }

@@ -10,6 +10,10 @@ struct Output: Sendable {
     var terminal: Bool
     /// What times are compared with ("in 3 h").
     var now: Timestamp = SystemWallClock().now()
+    /// Only ASCII, but for text of people.
+    var ascii = false
+    /// Of the terminal; nil: it is none, and lines are as long as they are.
+    var columns: Int?
 
     /// Shows one reply: as a page, or with `--json` the reply type as it is.
     func show<Reply: Encodable>(_ reply: Reply, page: (inout Page) -> Void) throws(ControlError) {
@@ -29,7 +33,7 @@ struct Output: Sendable {
     /// What ``show(_:page:)`` writes.
     func text<Reply: Encodable>(_ reply: Reply, page build: (inout Page) -> Void) throws(ControlError) -> String {
         if json { return try encode(reply, pretty: true) + "\n" }
-        var page = Page(color: color, now: now)
+        var page = Page(color: color, now: now, ascii: ascii, columns: columns)
         build(&page)
         return page.text
     }
@@ -65,9 +69,12 @@ enum Tone: Sendable {
 struct Cell: Sendable, ExpressibleByStringInterpolation {
     var text: String
     var tone: Tone
-    init(_ text: String, _ tone: Tone = .plain) {
+    /// What somebody wrote: shown as it is, also where the rest is ASCII.
+    var isQuoted: Bool
+    init(_ text: String, _ tone: Tone = .plain, quoted: Bool = false) {
         self.text = text
         self.tone = tone
+        isQuoted = quoted
     }
     init(stringLiteral value: String) { self.init(value) }
 }
@@ -77,10 +84,25 @@ struct Page {
     private(set) var text = ""
     let color: Bool
     let now: Timestamp
+    let ascii: Bool
+    private let columns: Int?
 
-    init(color: Bool, now: Timestamp) {
+    /// On terminals that are narrower, tables become records, and long values go on below their beginning.
+    private static let narrow = 80
+
+    init(color: Bool, now: Timestamp, ascii: Bool = false, columns: Int? = nil) {
         self.color = color
         self.now = now
+        self.ascii = ascii
+        self.columns = columns
+    }
+
+    /// The terminal's width when it is a narrow one.
+    var narrowColumns: Int? { columns.flatMap { $0 < Self.narrow ? $0 : nil } }
+
+    private func shown(_ cell: Cell) -> Cell {
+        let text = Printable.line(cell.text.isEmpty ? "-" : cell.text)
+        return Cell(ascii && !cell.isQuoted ? PlainText.of(text) : text, cell.tone)
     }
 
     enum Alignment { case left, right }
@@ -99,8 +121,9 @@ struct Page {
     /// A table with titles in capitals, two spaces between columns, no lines: easy to read and to cut.
     mutating func table(_ columns: [Column], _ rows: [[Cell]]) {
         let titles = columns.map { Cell($0.title, .strong) }
-        let lines = ([titles] + rows).map { $0.map { Cell(Printable.line($0.text.isEmpty ? "-" : $0.text), $0.tone) } }
+        let lines = ([titles] + rows).map { $0.map { shown($0) } }
         let widths = columns.indices.map { index in lines.map { index < $0.count ? DisplayWidth.of($0[index].text) : 0 }.max() ?? 0 }
+        if let room = narrowColumns, widths.reduce(2 * (widths.count - 1), +) > room { return records(columns, rows) }
         for line in lines {
             for (index, cell) in line.enumerated() where index < widths.count {
                 let padding = String(repeating: " ", count: max(0, widths[index] - DisplayWidth.of(cell.text)))
@@ -114,19 +137,49 @@ struct Page {
         }
     }
 
-    /// Keys and values, one a line, the values in one column.
-    mutating func pairs(_ pairs: [(key: String, value: Cell)]) {
-        let width = pairs.map { DisplayWidth.of($0.key) }.max() ?? 0
-        for (key, value) in pairs {
-            let padding = String(repeating: " ", count: width - DisplayWidth.of(key))
-            text += paint(key, .strong) + padding + "  " + paint(Printable.line(value.text.isEmpty ? "-" : value.text), value.tone) + "\n"
+    /// A table's rows below each other, for a terminal that is too narrow for them.
+    private mutating func records(_ columns: [Column], _ rows: [[Cell]]) {
+        guard !rows.isEmpty else { return line(columns.map(\.title).joined(separator: "  "), .strong) }
+        for (index, row) in rows.enumerated() {
+            if index > 0 { blank() }
+            pairs(zip(columns, row).map { (key: $0.title, value: $1) })
         }
     }
 
-    mutating func line(_ line: String, _ tone: Tone = .plain) { text += paint(Printable.line(line), tone) + "\n" }
+    /// Keys and values, one a line, the values in one column.
+    mutating func pairs(_ pairs: [(key: String, value: Cell)]) {
+        let pairs = pairs.map { (key: ascii ? PlainText.of($0.key) : $0.key, value: shown($0.value)) }
+        let width = pairs.map { DisplayWidth.of($0.key) }.max() ?? 0
+        for (key, value) in pairs {
+            let padding = String(repeating: " ", count: width - DisplayWidth.of(key))
+            var lines = [value.text]
+            if let columns = narrowColumns { lines = Self.wrapped(value.text, room: columns - width - 2) }
+            for (index, line) in lines.enumerated() {
+                let margin = index == 0 ? paint(key, .strong) + padding : String(repeating: " ", count: width)
+                text += margin + "  " + paint(line, value.tone) + "\n"
+            }
+        }
+    }
+
+    /// Broken between words. A word that is longer than a line stays whole, so that it can be copied.
+    private static func wrapped(_ text: String, room: Int) -> [String] {
+        var lines: [String] = []
+        for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+            if let last = lines.last, DisplayWidth.of(last) + 1 + DisplayWidth.of(String(word)) <= room {
+                lines[lines.count - 1] += " \(word)"
+            } else {
+                lines.append(String(word))
+            }
+        }
+        return lines
+    }
+
+    mutating func line(_ line: String, _ tone: Tone = .plain) { words([Cell(line, tone)]) }
 
     /// One line of words that stand behind each other as they are.
-    mutating func words(_ cells: [Cell]) { text += cells.map { paint(Printable.line($0.text), $0.tone) }.joined() + "\n" }
+    mutating func words(_ cells: [Cell]) {
+        text += cells.map { paint(ascii && !$0.isQuoted ? PlainText.of(Printable.line($0.text)) : Printable.line($0.text), $0.tone) }.joined() + "\n"
+    }
 
     mutating func blank() { text += "\n" }
 

@@ -13,6 +13,8 @@ struct OutputOptions: ParsableArguments {
     var output: Output {
         let terminal = isatty(STDOUT_FILENO) == 1
         let dumb = environment("TERM") == "dumb"
-        return Output(json: json, color: terminal && !noColor && !dumb && environment("NO_COLOR") == nil, terminal: terminal)
+        return Output(
+            json: json, color: terminal && !noColor && !dumb && environment("NO_COLOR") == nil, terminal: terminal,
+            ascii: PlainText.isNeeded, columns: terminal ? Screen.columnsOfOutput : nil)
     }
 }

@@ -7,8 +7,11 @@ enum QRCode {
     /// Modules of light around the code. The standard asks for four; two are enough on a screen and fit 80 columns.
     private static let border = 2
 
-    /// - Parameter color: paints black on white whatever the terminal's colours are. Without it the light modules are drawn, for a dark terminal.
-    static func render(_ text: String, color: Bool) throws(ControlError) -> String {
+    /// - Parameters:
+    ///   - color: paints black on white whatever the terminal's colours are. Without it the light modules are drawn, for a dark terminal.
+    ///   - ascii: without the signs for half lines: twice as wide and as high.
+    ///   - columns: of the terminal; nil: there is room. On one that is too narrow a sentence says so.
+    static func render(_ text: String, color: Bool, ascii: Bool = false, columns: Int? = nil) throws(ControlError) -> String {
         guard let code = QRcode_encodeString(text, 0, QR_ECLEVEL_M, QR_MODE_8, 1) else {
             throw ControlError(.failed, "no QR code can be made of the link: \(String(cString: strerror(errno)))", hint: "use the link instead")
         }
@@ -19,7 +22,18 @@ enum QRCode {
             guard (0..<size).contains(row), (0..<size).contains(column) else { return true }
             return modules[row * size + column] & 1 == 0
         }
+        let width = (size + 2 * border) * (ascii ? 2 : 1)
+        if let columns, columns < width { return "(A QR code would need \(width) columns: widen the terminal, or use the link.)\n" }
         var lines = ""
+        if ascii {
+            for row in -border..<size + border {
+                for column in -border..<size + border {
+                    if color { lines += isLight(row, column) ? "\u{1B}[107m  " : "\u{1B}[40m  " } else { lines += isLight(row, column) ? "##" : "  " }
+                }
+                lines += color ? "\u{1B}[0m\n" : "\n"
+            }
+            return lines
+        }
         for row in stride(from: -border, to: size + border, by: 2) {
             if color { lines += "\u{1B}[97;40m" }
             for column in -border..<size + border {

@@ -6,13 +6,6 @@ enum Sparkline {
     private static let bars = Array("▁▂▃▄▅▆▇█")
     private static let plainBars = Array("_.:-=+*#")
 
-    /// The environment says that the terminal does not show UTF-8: see locale(7).
-    static var needsASCII: Bool {
-        guard let locale = ["LC_ALL", "LC_CTYPE", "LANG"].lazy.compactMap({ environment($0) }).first else { return true }
-        let name = locale.lowercased()
-        return !name.contains("utf-8") && !name.contains("utf8")
-    }
-
     /// - Parameter width: columns at most.
     static func of(_ values: [Double?], ascii: Bool, width: Int = width) -> String {
         let bars = ascii ? plainBars : Self.bars

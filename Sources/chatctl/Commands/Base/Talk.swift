@@ -43,21 +43,28 @@ enum Talk {
         text.split(separator: "\n").map { "chatctl: \(kind): \(Printable.line(String($0)))\n" }.joined()
     }
 
-    private static func write(_ text: String) { FileDescriptor.write(text, to: STDERR_FILENO) }
+    private static func write(_ text: String) { FileDescriptor.write(PlainText.shown(text), to: STDERR_FILENO) }
 }
 
 /// Where data goes.
 enum StandardOutput {
-    /// Writes all of it. When nobody reads any more (`| head`), the program ends.
+    /// Writes all of it. When nobody reads any more (`| head`), the program ends; when it cannot be written, it says so and ends.
     static func write(_ text: String) {
-        if !FileDescriptor.write(text, to: STDOUT_FILENO) { exit(errno == EPIPE ? 0 : 1) }
+        guard let code = FileDescriptor.failure(writing: text, to: STDOUT_FILENO) else { return }
+        if code == EPIPE { exit(0) }
+        Talk.report(
+            ControlError(
+                .failed, "the standard output cannot be written: \(String(cString: strerror(code)))",
+                hint: "what was asked for may have been done: look before you repeat it"))
+        exit(ControlErrorCode.failed.exitStatus)
     }
 }
 
 enum FileDescriptor {
-    /// False when the descriptor takes no more.
-    @discardableResult
-    static func write(_ text: String, to descriptor: Int32) -> Bool {
+    static func write(_ text: String, to descriptor: Int32) { _ = failure(writing: text, to: descriptor) }
+
+    /// Writes all of it; gives the system's number when the descriptor takes no more.
+    static func failure(writing text: String, to descriptor: Int32) -> Int32? {
         var text = text
         return text.withUTF8 { bytes in
             var rest = UnsafeRawBufferPointer(bytes)[...]
@@ -65,11 +72,15 @@ enum FileDescriptor {
                 let written = Glibc.write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 if written > 0 {
                     rest = rest.dropFirst(written)
+                } else if errno == EAGAIN {
+                    // Somebody else who has the descriptor made it so.
+                    var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                    _ = poll(&waiting, 1, -1)
                 } else if errno != EINTR {
-                    return false
+                    return errno
                 }
             }
-            return true
+            return nil
         }
     }
 }

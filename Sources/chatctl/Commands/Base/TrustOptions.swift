@@ -5,7 +5,8 @@ import RelayTLS
 struct TrustOptions: ParsableArguments {
     @Option(
         name: .customLong("ca-file"),
-        help: ArgumentHelp("Trust the certificates in this PEM file, instead of the system's, to sign the relay's.", valueName: "path"))
+        help: ArgumentHelp("Trust the certificates in this PEM file, instead of the system's, to sign the relay's.", valueName: "path"),
+        completion: .file())
     var file: String?
 
     var trust: TLSTrust { file.map { .file($0) } ?? .system }

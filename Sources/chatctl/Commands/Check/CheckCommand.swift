@@ -16,10 +16,10 @@ struct CheckCommand: AsyncParsableCommand {
     @Flag(help: "Leave out what takes seconds: reading the whole store, and measuring the disk.")
     var quick = false
 
-    @Option(help: ArgumentHelp("The configuration of a stopped relay (default: where relayd looks).", valueName: "path"))
+    @Option(help: ArgumentHelp("The configuration of a stopped relay (default: where relayd looks).", valueName: "path"), completion: .file())
     var config: String?
 
-    @Option(help: ArgumentHelp("relayd's program (default: beside chatctl, else /usr/sbin/relayd).", valueName: "path"))
+    @Option(help: ArgumentHelp("relayd's program (default: beside chatctl, else /usr/sbin/relayd).", valueName: "path"), completion: .file())
     var relayd: String?
 
     @OptionGroup var global: GlobalOptions

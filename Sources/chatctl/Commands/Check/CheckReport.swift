@@ -95,8 +95,16 @@ extension Page {
                     case .error: ("ERROR  ", .bad)
                     }
                 let padding = String(repeating: " ", count: width - DisplayWidth.of(finding.check))
-                words([Cell("  "), Cell(word, tone), Cell("  " + finding.check + padding + "  "), Cell(finding.text)])
-                if let advice = finding.advice { words([Cell(String(repeating: " ", count: width + 13)), Cell("→ " + advice, .strong)]) }
+                let margin: Int
+                if narrowColumns == nil {
+                    margin = width + 13
+                    words([Cell("  "), Cell(word, tone), Cell("  " + finding.check + padding + "  "), Cell(finding.text)])
+                } else {
+                    margin = 4
+                    words([Cell("  "), Cell(word, tone), Cell("  " + finding.check)])
+                    words([Cell("    "), Cell(finding.text)])
+                }
+                if let advice = finding.advice { words([Cell(String(repeating: " ", count: margin)), Cell("→ " + advice, .strong)]) }
             }
             blank()
         }

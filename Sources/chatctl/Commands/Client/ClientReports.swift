@@ -170,7 +170,7 @@ extension Page {
         var rows: [(chat: ChatID, seq: UInt64, cells: [Cell])] = entries.map { entry in
             let text: Cell =
                 switch entry.kind {
-                case .message: entry.text.map { Cell($0) } ?? Cell(entry.problem ?? "unreadable", .bad)
+                case .message: entry.text.map { Cell($0, quoted: true) } ?? Cell(entry.problem ?? "unreadable", .bad)
                 case .change, .deletion, .deleted, .technical: Cell(ChangeText.sentence(entry), .faint)
                 }
             return (

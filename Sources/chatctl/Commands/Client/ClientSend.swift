@@ -29,7 +29,7 @@ struct ClientSendCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The group's title or number.", valueName: "group"))
     var group: String?
 
-    @Option(help: ArgumentHelp("Send each line of a file as a message; “-” is the standard input.", valueName: "path"))
+    @Option(help: ArgumentHelp("Send each line of a file as a message; “-” is the standard input.", valueName: "path"), completion: .file())
     var file: String?
 
     @Option(help: "Until when to wait: on the relay's disk, on a device of the recipient, or read.")

@@ -16,7 +16,7 @@ struct MetricsHistoryCommand: AsyncParsableCommand {
 
     func run() async throws {
         let reply = try await global.control.call(MetricsHistory(series: name.isEmpty ? nil : name))
-        try global.output.show(reply) { $0.metricsHistory(reply, ascii: Sparkline.needsASCII) }
+        try global.output.show(reply) { $0.metricsHistory(reply, ascii: PlainText.isNeeded) }
     }
 }
 

@@ -25,7 +25,7 @@ struct MetricsPeopleCommand: AsyncParsableCommand {
 
     func run() async throws {
         let reply = try await global.control.call(MetricsPeople(periods: periods))
-        try global.output.show(reply) { $0.people(reply.series, ascii: Sparkline.needsASCII) }
+        try global.output.show(reply) { $0.people(reply.series, ascii: PlainText.isNeeded) }
     }
 }
 

@@ -18,16 +18,18 @@ struct PrivacyAuditCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A text that must not be found. May be repeated.", valueName: "text"))
     var canary: [String] = []
 
-    @Option(name: .customLong("canary-file"), help: ArgumentHelp("A file with one such text a line.", valueName: "file"))
+    @Option(name: .customLong("canary-file"), help: ArgumentHelp("A file with one such text a line.", valueName: "file"), completion: .file())
     var canaryFile: String?
 
-    @Option(help: ArgumentHelp("A log of relayd (default: where it writes it now). May be repeated.", valueName: "file"))
+    @Option(help: ArgumentHelp("A log of relayd (default: where it writes it now). May be repeated.", valueName: "file"), completion: .file())
     var log: [String] = []
 
-    @Option(help: ArgumentHelp("Another file to search, such as a trace, stored metrics or a core file. May be repeated.", valueName: "file"))
+    @Option(
+        help: ArgumentHelp("Another file to search, such as a trace, stored metrics or a core file. May be repeated.", valueName: "file"),
+        completion: .file())
     var file: [String] = []
 
-    @Option(help: ArgumentHelp("A copy of the store whose columns are looked at as well. May be repeated.", valueName: "file"))
+    @Option(help: ArgumentHelp("A copy of the store whose columns are looked at as well. May be repeated.", valueName: "file"), completion: .file())
     var store: [String] = []
 
     @Option(help: ArgumentHelp("A user's name that is a word of the log as well. May be repeated.", valueName: "name"))

@@ -57,6 +57,12 @@ final class Screen {
         return (Int(size.ws_col), Int(size.ws_row))
     }
 
+    /// Of the terminal that the standard output is; nil when it is none, or does not say.
+    static var columnsOfOutput: Int? {
+        var size = winsize()
+        return ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
+    }
+
     var columns: Int { size.columns }
 
     /// As many lines as fit; the last of them stays where it is on a small terminal.
@@ -81,5 +87,5 @@ final class Screen {
         return .time
     }
 
-    private func write(_ text: String) { _ = FileDescriptor.write(text, to: STDOUT_FILENO) }
+    private func write(_ text: String) { FileDescriptor.write(text, to: STDOUT_FILENO) }
 }

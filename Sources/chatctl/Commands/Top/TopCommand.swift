@@ -52,7 +52,7 @@ struct TopCommand: AsyncParsableCommand {
         var left = count ?? .max
         var trouble: ControlError?
         while true {
-            screen.draw(TopPage(looks: looks, trouble: trouble, color: output.color, ascii: Sparkline.needsASCII).lines(columns: screen.columns))
+            screen.draw(TopPage(looks: looks, trouble: trouble, color: output.color, ascii: PlainText.isNeeded).lines(columns: screen.columns))
             left -= 1
             if left <= 0 { return }
             // A new size is drawn at once, what it shows stays until the next look is due.
@@ -62,7 +62,7 @@ struct TopCommand: AsyncParsableCommand {
                 case .quit: return
                 case .resized:
                     screen.draw(
-                        TopPage(looks: looks, trouble: trouble, color: output.color, ascii: Sparkline.needsASCII).lines(columns: screen.columns))
+                        TopPage(looks: looks, trouble: trouble, color: output.color, ascii: PlainText.isNeeded).lines(columns: screen.columns))
                 case .time: break
                 }
             }

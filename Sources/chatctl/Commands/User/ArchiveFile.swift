@@ -30,7 +30,7 @@ final class ArchiveFile {
 
     func write(_ text: String) throws(ControlError) {
         guard path != nil else { return StandardOutput.write(text) }
-        guard FileDescriptor.write(text, to: descriptor) else { throw failure("written") }
+        guard FileDescriptor.failure(writing: text, to: descriptor) == nil else { throw failure("written") }
     }
 
     /// The archive is whole, and on the disk.

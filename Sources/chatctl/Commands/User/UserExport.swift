@@ -24,7 +24,7 @@ struct UserExportCommand: AsyncParsableCommand {
     @Argument(help: "The user's name.", completion: .users)
     var user: String
 
-    @Option(help: ArgumentHelp("A new file, which only you may read. Without it: the standard output.", valueName: "file"))
+    @Option(help: ArgumentHelp("A new file, which only you may read. Without it: the standard output.", valueName: "file"), completion: .file())
     var output: String?
 
     @Option(help: ArgumentHelp("Why, for the audit log.", valueName: "text"))

@@ -55,7 +55,9 @@ struct ClientLinkStartCommand: AsyncParsableCommand {
         let output = client.output
         let text = offering.address.text
         let issued = LinkIssuedReport(link: text, code: offering.address.code.text, expiresAt: offering.expires)
-        let code = !output.json && (qr ?? output.terminal) ? try QRCode.render(text, color: output.color) + "\n" : ""
+        let code =
+            !output.json && (qr ?? output.terminal)
+            ? try QRCode.render(text, color: output.color, ascii: output.ascii, columns: output.columns) + "\n" : ""
         try output.stream(issued, line: code + text)
         Talk.say("On the new device: chatctl client link join '\(text)' --device NAME --state DIR")
         Talk.say("Waiting for it; ten minutes, or until this is ended.")

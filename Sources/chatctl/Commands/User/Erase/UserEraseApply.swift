@@ -6,7 +6,7 @@ struct UserEraseApplyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "apply", abstract: "Put a user out, and erase them after the time of grace.",
         discussion: "With --now there is none, and the command ends when everything is gone, with the report.",
-        examples: [#"user erase apply alice --plan 9c1f-02ab-77d0-4e35 --reason "letter of 3 May""#])
+        examples: [#"user erase apply alice --plan 9c1f-02ab-77d0-4e35 --reason "a letter""#])
 
     @Argument(help: "The user's name.", completion: .users)
     var user: String
