@@ -5,6 +5,8 @@ import Glibc
 @main
 struct Chatctl {
     static func main() async {
+        // A reader of the output that has had enough, and a relay that hung up, are answers of write(2), not the end.
+        signal(SIGPIPE, SIG_IGN)
         exit(await ChatctlCommand.execute(Array(CommandLine.arguments.dropFirst())))
     }
 }

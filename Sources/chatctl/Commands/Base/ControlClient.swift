@@ -134,7 +134,7 @@ final class ControlClient: Sendable {
                 ControlError(.daemonUnreachable, "relayd is not running: nobody answers on \(socket)", hint: start)
             case EAGAIN:
                 ControlError(.tryAgain, "relayd is too busy to answer on \(socket)", hint: "try again in a moment")
-            case 0 where socket.utf8.count > Self.pathBytes:
+            case ENAMETOOLONG:
                 ControlError(
                     .badRequest, "the path of the control socket is longer than \(Self.pathBytes) bytes: \(socket)",
                     hint: "name relayd's control socket with --socket or $CHATCTL_SOCKET")
