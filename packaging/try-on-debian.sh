@@ -102,7 +102,7 @@ systemctl is-enabled -q relayd relayd.socket || fail "relayd would not run after
 systemctl is-active -q relayd.socket || fail "relayd.socket is not there"
 [ "$(stat -c '%a %U %G' /etc/relayd/relayd.toml)" = "640 root relayd" ] || fail "relayd.toml: $(stat -c '%a %U %G' /etc/relayd/relayd.toml)"
 [ "$(stat -c '%a %U' /var/lib/relayd)" = "700 relayd" ] || fail "/var/lib/relayd: $(stat -c '%a %U' /var/lib/relayd)"
-for page in relayd.8 chatctl.1 relay-protocol.7; do
+for page in relayd.8 chatctl.1 relay-protocol.7 relayd-architecture.7; do
     [ -n "$(find /usr/share/man -name "$page.gz")" ] || fail "the page $page is missing"
 done
 
