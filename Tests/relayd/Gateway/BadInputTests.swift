@@ -164,6 +164,7 @@ import Testing
                 var headers = [("Content-Type", type), ("Accept", "application/json")]
                 if let token { headers.append(("Authorization", "Bearer \(token)")) }
                 let reply = try await relay.http.request(method, path, headers: headers, body: body)
+                #expect(reply.headers["Cache-Control"] == ["no-store"] && reply.headers["X-Content-Type-Options"] == ["nosniff"])
                 let error = try Relay_V1_Error(jsonUTF8Bytes: reply.body)
                 #expect(ErrorCode(rawValue: error.code)?.httpStatus == reply.status)
                 return error.code

@@ -74,18 +74,20 @@ extension Request {
 
     func reply(_ message: some Message, status: HTTPResponse.Status = .ok) throws -> Response {
         let encoding = replyEncoding
-        var headers = HTTPFields()
-        headers[.contentType] = encoding.mediaType
+        return Response(status: status, headers: replyHeaders(encoding), body: .init(byteBuffer: try encoding.encode(message)))
+    }
+
+    /// Replies have tokens and keys in them: nobody on the way keeps one, and no browser takes one for something else.
+    private func replyHeaders(_ encoding: WireEncoding) -> HTTPFields {
+        var headers: HTTPFields = [.contentType: encoding.mediaType, .cacheControl: "no-store", .xContentTypeOptions: "nosniff"]
         if self.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
-        return Response(status: status, headers: headers, body: .init(byteBuffer: try encoding.encode(message)))
+        return headers
     }
 
     func reply(_ failure: WireFailure, _ token: CorrelationToken) -> Response {
         let encoding = replyEncoding
-        var headers = HTTPFields()
+        var headers = replyHeaders(encoding)
         if let name = HTTPField.Name(CorrelationToken.header) { headers[name] = token.description }
-        headers[.contentType] = encoding.mediaType
-        if self.headers[.connection]?.lowercased() == "close" { headers[.connection] = "close" }
         if let seconds = failure.retryAfterSeconds { headers[.retryAfter] = String(seconds) }
         if let allow = failure.allow { headers[.allow] = allow }
         if failure.code == .upgradeRequired { headers[.upgrade] = "websocket" }
