@@ -10,9 +10,9 @@ CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
 # Tests that start the real programs. They run after the others, and the scenarios after those: all at once they starve each other on two cores.
 PROCESSES := ^(IntegrationTests|ScenarioTests)\.
 SWIFT_FILES := Package.swift Sources Tests
-# What the same source gives is the same bytes, wherever it lies: no path of this machine gets into the programs, nor into what
-# debuggers read. What the linker can make read-only before the program runs is. And the programs export nothing: the names of what
-# they could export are a tenth of them.
+# No path of this machine gets into the programs, nor into what debuggers read: the same source gives the same code and data wherever it
+# lies. (Not yet the same files: the compiler's .swift_modhash differs, and with it the build-id.) What the linker can make read-only
+# before the program runs is. And the programs export nothing: the names of what they could export are a tenth of them.
 RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath \
     -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. -Xcxx -ffile-prefix-map=$(CURDIR)=. \
     -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now -Xlinker --no-export-dynamic

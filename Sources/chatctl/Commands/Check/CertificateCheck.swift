@@ -33,7 +33,7 @@ struct CertificateCheck: HostCheck {
             found.fail("the certificate in \(path) has expired: no client connects", "renew it, then: systemctl reload relayd")
         } else if identity.notBefore > now {
             found.fail("the certificate in \(path) is not valid yet: no client connects", "look at this host's clock: timedatectl")
-        } else if days < Self.fewDays {
+        } else if days <= Self.fewDays {
             found.warn(
                 "the certificate in \(path) ends in \(Figures.number(days, "day"))",
                 "renew it (certbot and others do it by themselves: look why not), then: systemctl reload relayd")
@@ -71,8 +71,10 @@ struct CertificateCheck: HostCheck {
         }
     }
 
-    /// The alert ``AlertKind/certificateExpiring`` begins there, too.
-    static let fewDays = 14
+    /// Fewer days than these are worth a warning: where the alert begins.
+    static var fewDays: Int {
+        if case .reading(let raise, _, _, _) = AlertKind.certificateExpiring.rule.trigger { raise } else { 0 }
+    }
 
     /// Where the service manager put the unit's credentials: of the running relay its own directory, which only root and it can enter.
     private static func credentials(_ situation: CheckSituation) -> String? { situation.root + "/run/credentials/relayd.service" }
