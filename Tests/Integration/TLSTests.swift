@@ -145,6 +145,7 @@ import Testing
         // One that ends soon is an alert as well.
         _ = try bench.authority.issue(days: -1...10)
         kill(process, SIGHUP)
+        #expect(await bench.relay.line { $0.contains("alert is over") && $0.contains("kind=certificate_refused") } != nil)
         #expect(await bench.relay.line { $0.contains("kind=certificate_expiring") } != nil)
         try await alice.close()
         try await bob.close()

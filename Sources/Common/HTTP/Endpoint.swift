@@ -58,6 +58,14 @@ package enum Endpoint: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// The name or the address, without brackets; nil for a Unix socket.
+    package var host: String? {
+        switch self {
+        case .tcp(let host, _), .tls(let host, _, _): host
+        case .unix: nil
+        }
+    }
+
     /// The value of the `Host` header.
     package var hostHeader: String {
         switch self {

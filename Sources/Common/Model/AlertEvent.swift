@@ -21,4 +21,6 @@ package enum AlertSubject: Sendable, Hashable, Codable {
 /// Takes what happened. Called on any thread, event loops included: note it and return.
 package protocol AlertSink: Sendable {
     func raise(_ event: AlertEvent)
+    /// What was raised of this kind before is put right: nobody has to wait until it is forgotten.
+    func settle(_ kind: AlertKind)
 }

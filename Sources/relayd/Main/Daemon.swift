@@ -116,7 +116,7 @@ struct Daemon {
             logger.critical("\(error)")
             return 1
         }
-        certificates?.greet(configuration.publicHost)
+        certificates?.greet(configuration.effectivePublicURL)
         let directory: Directory
         let alerts: Alerts
         do {

@@ -1,4 +1,5 @@
 import Logging
+import RelayHTTP
 import RelayMetrics
 import RelayModel
 import RelayTLS
@@ -26,10 +27,12 @@ final class Certificates: Sendable {
         self.alerts = alerts
         self.logger = logger
         measure()
+        // What was refused before the relay was started again is not what it was started with.
+        alerts.settle(.certificateRefused)
     }
 
     /// Says what an operator should know of it at the start.
-    func greet(_ host: String) {
+    func greet(_ publicURL: String) {
         let identity = server.identity
         let days = identity.daysLeft(at: clock.now())
         if days < 0 {
@@ -39,20 +42,16 @@ final class Certificates: Sendable {
         } else {
             logger.notice("the certificate was read", metadata: ["days": "\(days)"])
         }
-        warn(identity, host)
+        warn(identity, publicURL)
     }
 
     /// Reads the files again. What cannot be used changes nothing, and is an alert.
     /// - Parameter configuration: as it is now.
     func reload(_ configuration: Configuration) {
         do throws(TLSIdentityError) {
-            guard let new = try configuration.identity(), new.fingerprint != server.identity.fingerprint else { return }
-            let days = new.daysLeft(at: clock.now())
-            guard days >= 0 else { throw .expired(path: configuration.tls.certificate) }
-            try server.replace(new)
-            measure()
-            logger.notice("new connections get the new certificate", metadata: ["days": "\(days)"])
-            warn(new, configuration.publicHost)
+            guard let new = try configuration.identity() else { return }
+            if new.fingerprint != server.identity.fingerprint { try replace(new, configuration) }
+            alerts.settle(.certificateRefused)
         } catch {
             logger.error("\(error)")
             logger.error("the certificate was not replaced, the one before stays in force")
@@ -60,14 +59,21 @@ final class Certificates: Sendable {
         }
     }
 
+    private func replace(_ new: TLSIdentity, _ configuration: Configuration) throws(TLSIdentityError) {
+        let days = new.daysLeft(at: clock.now())
+        guard days >= 0 else { throw .expired(path: configuration.tls.certificate) }
+        try server.replace(new)
+        measure()
+        logger.notice("new connections get the new certificate", metadata: ["days": "\(days)"])
+        warn(new, configuration.effectivePublicURL)
+    }
+
     /// The days that are left, for the metric and its alert.
     func measure() { metrics.certificateDays.set(Double(server.identity.daysLeft(at: clock.now()))) }
 
-    private func warn(_ identity: TLSIdentity, _ host: String) {
-        var name = host
-        if name.hasPrefix("[") { name = String(name.dropFirst().prefix { $0 != "]" }) } else { name = String(name.prefix { $0 != ":" }) }
-        guard !identity.isFor(name) else { return }
+    private func warn(_ identity: TLSIdentity, _ publicURL: String) {
+        guard let host = try? Endpoint(url: publicURL).host, !identity.isFor(host) else { return }
         logger.warning(
-            "the certificate is not for the host of listen.public_url: clients that use that address refuse it", metadata: ["host": "\(name)"])
+            "the certificate is not for the host of listen.public_url: clients that use that address refuse it", metadata: ["host": "\(host)"])
     }
 }

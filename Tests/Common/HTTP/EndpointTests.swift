@@ -15,6 +15,11 @@ import Testing
         #expect(try Endpoint(url: expected.description) == expected)
     }
 
+    @Test func knowsItsHost() throws {
+        #expect(try Endpoint(url: "https://[::1]:8443").host == "::1" && Endpoint(url: "http://relay.example:1/x").host == "relay.example")
+        #expect(try Endpoint(url: "unix:/run/relayd/control.sock").host == nil)
+    }
+
     @Test(arguments: [
         "", "relay.example", "ftp://relay.example", "https://", "http://", "http://:80", "http://a:0", "http://a:65536", "http://a:x", "http://[::1",
         "http://user@a", "unix:relative", "unix:/" + String(repeating: "a", count: 107),

@@ -1,5 +1,6 @@
 import Glibc
 import RelayControl
+import RelayHTTP
 import RelayModel
 import RelayTLS
 
@@ -56,7 +57,7 @@ struct CertificateCheck: HostCheck {
     }
 
     func judgeName(_ identity: TLSIdentity, _ situation: CheckSituation, _ found: inout CheckFindings) {
-        guard let url = situation.text("listen.public_url"), let host = Self.host(of: url), !identity.isFor(host) else { return }
+        guard let url = situation.text("listen.public_url"), let host = try? Endpoint(url: url).host, !identity.isFor(host) else { return }
         found.fail(
             "the certificate is not for \(host), the host of listen.public_url: no client connects there", "get one for \(host), or change the URL")
     }
@@ -78,12 +79,4 @@ struct CertificateCheck: HostCheck {
 
     /// Where the service manager put the unit's credentials: of the running relay its own directory, which only root and it can enter.
     private static func credentials(_ situation: CheckSituation) -> String? { situation.root + "/run/credentials/relayd.service" }
-
-    /// Without port and brackets; nil without a host.
-    static func host(of url: String) -> String? {
-        guard let scheme = url.firstRange(of: "://") else { return nil }
-        let authority = url[scheme.upperBound...].prefix { $0 != "/" }
-        let host = authority.hasPrefix("[") ? authority.dropFirst().prefix { $0 != "]" } : authority.prefix { $0 != ":" }
-        return host.isEmpty ? nil : String(host)
-    }
 }

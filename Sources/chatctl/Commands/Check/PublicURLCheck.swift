@@ -1,4 +1,5 @@
 import RelayControl
+import RelayHTTP
 
 /// Can those who get an invite reach the relay, and nobody listen in?
 struct PublicURLCheck: HostCheck {
@@ -26,7 +27,7 @@ struct PublicURLCheck: HostCheck {
     }
 
     private static func isLocal(_ url: String) -> Bool {
-        let host = url.dropFirst("http://".count)
-        return host.hasPrefix("127.") || host.hasPrefix("[::1]") || host.hasPrefix("localhost")
+        guard let host = try? Endpoint(url: url).host else { return false }
+        return host.hasPrefix("127.") || host == "::1" || host == "localhost"
     }
 }

@@ -124,8 +124,13 @@ struct AlertBook: Sendable {
             return now - last >= within
         }
         tallies = tallies.filter { !isQuiet($0.key, since: $0.value.lastAt) }
-        return open.filter { isQuiet($0.key, since: $0.value.lastAt) }.keys.sorted { (open[$0]?.id ?? 0) < (open[$1]?.id ?? 0) }
-            .compactMap { end($0, at: now) }
+        return end(open.filter { isQuiet($0.key, since: $0.value.lastAt) }.keys, at: now)
+    }
+
+    /// Ends what was put right, and forgets the events that were no alert yet.
+    mutating func settle(_ kind: AlertKind, at now: Timestamp) -> [Turn] {
+        tallies = tallies.filter { $0.key.kind != kind }
+        return end(open.keys.filter { $0.kind == kind }, at: now)
     }
 
     /// An operator knows.
@@ -168,6 +173,11 @@ struct AlertBook: Sendable {
         open[key] = row
         save(row.id, by: now)
         return .began(row)
+    }
+
+    /// The oldest first.
+    private mutating func end(_ keys: some Sequence<Key>, at now: Timestamp) -> [Turn] {
+        keys.sorted { (open[$0]?.id ?? 0) < (open[$1]?.id ?? 0) }.compactMap { end($0, at: now) }
     }
 
     private mutating func end(_ key: Key, at now: Timestamp) -> Turn? {

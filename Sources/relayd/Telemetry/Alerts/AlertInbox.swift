@@ -8,28 +8,41 @@ package final class AlertInbox: AlertSink {
         var subject: AlertSubject?
     }
 
-    /// How often, and the last figure.
-    private let events = Mutex<[Key: (count: Int, figure: Int)]>([:])
+    private struct State {
+        /// How often, and the last figure.
+        var events: [Key: (count: Int, figure: Int)] = [:]
+        /// What was put right, before these events.
+        var settled: Set<AlertKind> = []
+    }
+
+    private let state = Mutex(State())
 
     package init() {}
 
     package func raise(_ event: AlertEvent) {
-        events.withLock { events in
+        state.withLock { state in
             var key = Key(kind: event.kind, subject: event.subject)
-            if events.count >= Limits.alertEvents, events[key] == nil { key.subject = nil }
-            events[key] = (count: (events[key]?.count ?? 0) + 1, figure: event.figure)
+            if state.events.count >= Limits.alertEvents, state.events[key] == nil { key.subject = nil }
+            state.events[key] = (count: (state.events[key]?.count ?? 0) + 1, figure: event.figure)
         }
     }
 
-    /// What was raised since the last time, each with how often.
-    func take() -> [(AlertEvent, count: Int)] {
-        let taken = events.withLock { events in
-            let all = events
-            events = [:]
-            return all
+    package func settle(_ kind: AlertKind) {
+        state.withLock { state in
+            state.events = state.events.filter { $0.key.kind != kind }
+            state.settled.insert(kind)
         }
-        return taken.map { (AlertEvent($0.key.kind, about: $0.key.subject, figure: $0.value.figure), $0.value.count) }
+    }
+
+    /// What happened since the last time: what was settled first, then what was raised, each with how often.
+    func take() -> (settled: [AlertKind], raised: [(AlertEvent, count: Int)]) {
+        let taken = state.withLock { state in
+            defer { state = State() }
+            return state
+        }
+        let raised = taken.events.map { (AlertEvent($0.key.kind, about: $0.key.subject, figure: $0.value.figure), $0.value.count) }
             .sorted { ($0.0.kind.rawValue, $0.0.subject?.order ?? 0) < ($1.0.kind.rawValue, $1.0.subject?.order ?? 0) }
+        return (taken.settled.sorted { $0.rawValue < $1.rawValue }, raised)
     }
 }
 

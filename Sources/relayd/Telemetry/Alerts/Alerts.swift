@@ -131,7 +131,9 @@ package actor Alerts {
         let now = clock.now()
         let tick = monotonic.nanoseconds()
         var turns: [AlertBook.Turn] = []
-        for (event, count) in inbox.take() {
+        let (settled, raised) = inbox.take()
+        for kind in settled { turns += book.settle(kind, at: now) }
+        for (event, count) in raised {
             if let turn = book.note(event, count: count, at: now) { turns.append(turn) }
         }
         turns += book.tick(at: now)

@@ -51,6 +51,32 @@ private func book(_ rows: [AlertRow] = []) -> AlertBook {
         #expect(book.note(AlertEvent(.highSendRate, about: alice), count: 1, at: start + .seconds(901))?.row.id == 2)
     }
 
+    @Test func whatIsPutRightIsOver() {
+        var book = book()
+        _ = book.note(AlertEvent(.certificateRefused), count: 1, at: start)
+        _ = book.note(AlertEvent(.highSendRate, about: alice), count: 1, at: start)
+        for number in 1...9 { _ = book.note(AlertEvent(.outOfOrder, about: bob), count: 1, at: start + .seconds(number)) }
+        #expect(book.settle(.certificateRefused, at: start + .seconds(20)).map(\.row.overAt) == [start + .seconds(20)])
+        #expect(book.settle(.certificateRefused, at: start + .seconds(21)).isEmpty)
+        #expect(book.settle(.outOfOrder, at: start + .seconds(21)).isEmpty)
+        #expect(book.note(AlertEvent(.outOfOrder, about: bob), count: 9, at: start + .seconds(22)) == nil)
+        #expect(book.rows.filter { $0.overAt == nil }.map(\.kind) == [.highSendRate])
+    }
+
+    /// Between two looks the order counts.
+    @Test func whatIsRaisedAfterItWasPutRightStands() {
+        let inbox = AlertInbox()
+        inbox.raise(AlertEvent(.certificateRefused))
+        inbox.raise(AlertEvent(.purgeFailed))
+        inbox.settle(.certificateRefused)
+        let settled = inbox.take()
+        #expect(settled.settled == [.certificateRefused] && settled.raised.map(\.0.kind) == [.purgeFailed])
+        inbox.settle(.certificateRefused)
+        inbox.raise(AlertEvent(.certificateRefused))
+        let raised = inbox.take()
+        #expect(raised.settled == [.certificateRefused] && raised.raised.map(\.0.kind) == [.certificateRefused])
+    }
+
     @Test func aFigureMustStayBeyondItsLimit() {
         var book = book()
         #expect(book.read(.diskLow, 10, at: start) == nil)
