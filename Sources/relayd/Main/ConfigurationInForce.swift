@@ -20,9 +20,17 @@ final class ConfigurationInForce: ConfigurationReport {
     ///   - path: where the file is, or would be.
     ///   - named: the operator named it: it must exist.
     init(path: String, named: Bool, file: ConfigurationFile) {
+        // chatctl looks at the file, too, from wherever it is.
+        let path = Self.absolute(path)
         self.path = path
         self.named = named
         state = Mutex(State(configuration: file.configuration, lines: file.lines, path: file.isThere ? path : nil))
+    }
+
+    static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        return "\(String(cString: folder))/\(path)"
     }
 
     /// Reads the file again and puts what can be reloaded into force.

@@ -219,6 +219,14 @@ import Testing
         #expect(try parse("[listen]\npublic_url = \"https://chat.example.org\"\n").publicHost == "chat.example.org")
     }
 
+    /// chatctl asks for it, and looks at the file from another folder.
+    @Test func thePathOfTheFileIsSaidWithItsFolder() throws {
+        let here = FileManager.default.currentDirectoryPath
+        let file = try ConfigurationFile.parse("", path: "relayd.toml")
+        #expect(ConfigurationInForce(path: "relayd.toml", named: true, file: file).inForce().path == here + "/relayd.toml")
+        #expect(ConfigurationInForce(path: "/etc/relayd.toml", named: true, file: file).inForce().path == "/etc/relayd.toml")
+    }
+
     @Test func aMissingFileMeansDefaultsUnlessItWasNamed() throws {
         #expect(try ConfigurationFile.load(path: "/nonexistent/relayd.toml", named: false).configuration == Configuration())
         #expect(throws: ConfigurationProblems.self) { try ConfigurationFile.load(path: "/nonexistent/relayd.toml", named: true) }
