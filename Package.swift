@@ -34,7 +34,6 @@ let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swi
 let nioHTTPTypesHTTP1 = Target.Dependency.product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
-let nioExtras = Target.Dependency.product(name: "NIOExtras", package: "swift-nio-extras")
 let swiftProtobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let serviceLifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -102,7 +101,7 @@ let package = Package(
 
         module(
             "RelayListening", "relayd/Listening",
-            ["RelayModel", nioCore, nioPosix, nioHTTP1, nioExtras, hummingbird, hummingbirdCore, logging, serviceLifecycle]),
+            ["RelayModel", nioCore, nioPosix, nioHTTP1, hummingbird, hummingbirdCore, logging, serviceLifecycle]),
 
         // Floor 4
         module(
@@ -170,7 +169,7 @@ let package = Package(
         tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", "COpenSSL", nioCore, nioEmbedded]),
         tests(
             "RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-        tests("RelayListeningTests", "relayd/Listening", ["RelayListening"]),
+        tests("RelayListeningTests", "relayd/Listening", ["RelayListening", nioCore, nioEmbedded]),
         tests("RelayBackupTests", "Common/Backup", ["RelayBackup", "RelayCrypto", "RelayModel", "RelaySQLite", "RelayTestSupport"]),
         tests(
             "RelayClientTests", "Common/Client",

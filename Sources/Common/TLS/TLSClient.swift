@@ -67,7 +67,7 @@ package final class TLSClient: @unchecked Sendable {
 
     /// A handler for a new connection, to be the first of its pipeline. On the connection's loop.
     package func handler(to host: String, port: Int, on loop: any EventLoop, timeout: Duration = Limits.tlsHandshakeTimeout) -> TLSHandler? {
-        connection(to: host, port: port, on: loop).map { TLSHandler($0, timeout: timeout, plainAnswer: nil) }
+        connection(to: host, port: port, on: loop).map { TLSHandler($0, timeout: timeout, server: nil) }
     }
 }
 

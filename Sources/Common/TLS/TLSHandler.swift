@@ -12,8 +12,9 @@ package final class TLSHandler: ChannelDuplexHandler {
     package typealias OutboundOut = ByteBuffer
 
     package let connection: TLSConnection
-    private let timeout: Duration
-    private let plainAnswer: ByteBuffer?
+    private let timeout: TimeAmount
+    /// Nil at a client's end.
+    private let server: TLSServer?
 
     /// What was written and not flushed. The first one has its own place: mostly there is one.
     private var first: (bytes: ByteBuffer, promise: EventLoopPromise<Void>?)?
@@ -30,10 +31,10 @@ package final class TLSHandler: ChannelDuplexHandler {
     /// Why it ended.
     package private(set) var failure: TLSFailure?
 
-    init(_ connection: TLSConnection, timeout: Duration, plainAnswer: ByteBuffer?) {
+    init(_ connection: TLSConnection, timeout: Duration, server: TLSServer?) {
         self.connection = connection
-        self.timeout = timeout
-        self.plainAnswer = plainAnswer
+        self.timeout = TimeAmount(timeout)
+        self.server = server
     }
 
     // MARK: Life
@@ -50,7 +51,8 @@ package final class TLSHandler: ChannelDuplexHandler {
     private func start(_ context: ChannelHandlerContext) {
         guard !started else { return }
         started = true
-        timer = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(timeout)) { [weak self] in self?.fail(.handshakeTimeout, context) }
+        // Cancelled with the handler's end: a weak reference would keep a record of its own for as long as the connection lives.
+        timer = context.eventLoop.assumeIsolated().scheduleTask(in: timeout) { self.fail(.handshakeTimeout, context) }
         guard connection.isClient else { return }
         connection.begin()
         if let output = connection.takeOutput() { context.writeAndFlush(wrapOutboundOut(output), promise: nil) }
@@ -225,7 +227,7 @@ package final class TLSHandler: ChannelDuplexHandler {
         finish()
         self.failure = failure
         var last = connection.takeOutput()
-        if failure == .plainHTTP, let plainAnswer { last = plainAnswer }
+        if failure == .plainHTTP, let answer = server?.plainAnswer { last = answer }
         if let last { context.writeAndFlush(wrapOutboundOut(last), promise: nil) }
         if connection.isClient { context.fireErrorCaught(failure) }
         guard last != nil, !connection.isClient else { return context.close(promise: nil) }

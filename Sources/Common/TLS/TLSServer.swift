@@ -10,7 +10,7 @@ import Synchronization
 package final class TLSServer: Sendable {
     private let state: Mutex<TLSServerContext>
     private let clock: any MonotonicClock
-    private let plainAnswer: ByteBuffer?
+    let plainAnswer: ByteBuffer?
 
     /// - Parameter plainAnswer: what is sent, in the clear, to a client that speaks plain HTTP here.
     package init(
@@ -39,7 +39,7 @@ package final class TLSServer: Sendable {
 
     /// A handler for a new connection, to be the first of its pipeline. On the connection's loop.
     package func handler(on loop: any EventLoop, timeout: Duration = Limits.tlsHandshakeTimeout) -> TLSHandler? {
-        connection(on: loop).map { TLSHandler($0, timeout: timeout, plainAnswer: plainAnswer) }
+        connection(on: loop).map { TLSHandler($0, timeout: timeout, server: self) }
     }
 }
 

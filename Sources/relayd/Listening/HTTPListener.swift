@@ -2,7 +2,6 @@ import Hummingbird
 import HummingbirdCore
 import Logging
 import NIOCore
-import NIOExtras
 import NIOHTTP1
 import NIOPosix
 import RelayModel
@@ -39,15 +38,15 @@ package struct HTTPListener: Sendable {
     ///   - child: sets up and serves each connection.
     ///   - onListening: called once with the listening channel, when connections are accepted.
     package func run<Child: ServerChildChannel>(_ child: Child, onListening: @escaping @Sendable (any Channel) async -> Void) async throws {
-        let quiescing = ServerQuiescingHelper(group: group)
-        let server = try await listen(child, quiescing)
+        let accepted = AcceptedConnections(limit: connections)
+        let server = try await listen(child, accepted)
         let logger = logger
         await withGracefulShutdownHandler {
             await onListening(server.channel)
             await withDiscardingTaskGroup { tasks in
                 do {
-                    try await server.executeThenClose { accepted in
-                        for try await connection in accepted {
+                    try await server.executeThenClose { connections in
+                        for try await connection in connections {
                             tasks.addTask { await child.handle(value: connection, logger: logger) }
                         }
                     }
@@ -56,25 +55,20 @@ package struct HTTPListener: Sendable {
                 }
             }
         } onGracefulShutdown: {
-            quiescing.initiateShutdown(promise: nil)
+            server.channel.eventLoop.execute { accepted.end() }
         }
     }
 
     private func listen<Child: ServerChildChannel>(
-        _ child: Child, _ quiescing: ServerQuiescingHelper
+        _ child: Child, _ accepted: AcceptedConnections
     ) async throws -> NIOAsyncChannel<Child.Value, Never> {
-        let connections = connections
         let logger = logger
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Limits.listenBacklog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .serverChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    let operations = channel.pipeline.syncOperations
-                    try operations.addHandler(AvailableConnectionsChannelHandler(maxConnections: connections))
-                    try operations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
-                }
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(accepted) }
             }
         let setUp: @Sendable (any Channel) -> EventLoopFuture<Child.Value> = { child.setup(channel: $0, logger: logger) }
         switch place {

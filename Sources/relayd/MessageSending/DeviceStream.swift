@@ -11,9 +11,22 @@ package final class DeviceStream {
     private let hub: LoopHub
     private let sink: any DeviceSink
     private var state: StreamState
+
+    // What is small lies together: there are as many of these as connections.
     private var open = true
     /// It ends when nothing of it waits for the disk any more.
     private var draining = false
+    private var readingPaused = false
+    /// Listed with the hub for the next gathering.
+    var acknowledging = false
+    /// In which of the hub's queues this stream waits to be flushed.
+    var flushing = LoopHub.Flushing.none
+    private var receiptSync = ReceiptSync.reading(missedLive: false)
+    private var sendsInFlight: Int32 = 0
+    /// A paused socket is read again when so few sends wait for the disk.
+    private var resumesAt: Int32 = 0
+    /// Own messages that the cursor passed over since it was stored.
+    private var ownPassed: Int32 = 0
 
     /// What waits for the next flush.
     private var outgoing: [StoredEnvelope] = []
@@ -22,32 +35,21 @@ package final class DeviceStream {
     private var outgoingKeys: [KeyChange] = []
     private var announced: [ChatPosition] = []
     private var caughtUp: UInt64?
-    /// In which of the hub's queues this stream waits to be flushed.
-    var flushing = LoopHub.Flushing.none
 
-    private var sendsInFlight = 0
     /// Sends in flight whose first answer lies far back; the first one is being looked for. One step of one of them at a time, so that nobody
     /// keeps the readers from others.
     private var retries: [(request: UInt64, retry: Retry)] = []
-    private var readingPaused = false
-    /// A paused socket is read again when so few sends wait for the disk.
-    private var resumesAt = 0
 
     /// Acknowledged by the device but not yet on its way to the store.
     private var delivered: [ChatPosition] = []
     private var storedCursor: UInt64 = 0
-    /// Own messages that the cursor passed over since it was stored.
-    private var ownPassed = 0
     private var contactsVersion: UInt64 = 0
-    /// Listed with the hub for the next gathering.
-    var acknowledging = false
 
     private enum ReceiptSync {
         /// Pages of older receipts are being read; a live one that came meanwhile is read again with them.
         case reading(missedLive: Bool)
         case live
     }
-    private var receiptSync = ReceiptSync.reading(missedLive: false)
 
     init(_ principal: Principal, connection: UInt64, hub: LoopHub, sink: any DeviceSink) {
         self.principal = principal
@@ -106,7 +108,7 @@ package final class DeviceStream {
             if crowded || sendsInFlight >= Limits.sendsInFlight, !readingPaused {
                 readingPaused = true
                 // While everybody floods, everybody gets an equal share: one round after the other.
-                resumesAt = crowded ? 0 : Limits.sendsInFlight / 2
+                resumesAt = crowded ? 0 : Int32(Limits.sendsInFlight / 2)
                 sink.pauseReading(true)
             }
         } catch {

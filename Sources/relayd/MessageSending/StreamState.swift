@@ -31,19 +31,20 @@ struct StreamState: ~Copyable {
         case live
     }
 
+    // Ordered so that what is small lies together: there are as many of these as connections.
     private let user: UserID
     private let device: DeviceID
     private var phase = Phase.starting
+    private var saidCaughtUp = false
+    private var pushedInWindow: Int32 = 0
     /// Nil while nothing is unacknowledged: an idle connection keeps no buffer.
     private var window: CircularBuffer<Passed>?
-    private var pushedInWindow = 0
     /// Everything up to here is safe on the device.
     private(set) var cursor: UInt64 = 0
     /// Everything up to here was pushed or passed over.
     private(set) var position: UInt64 = 0
     /// The mailbox reaches at least to here.
     private var end: UInt64 = 0
-    private var saidCaughtUp = false
 
     init(user: UserID, device: DeviceID) {
         self.user = user
@@ -51,9 +52,9 @@ struct StreamState: ~Copyable {
     }
 
     var isLive: Bool { phase == .live }
-    var unacknowledged: Int { pushedInWindow }
+    var unacknowledged: Int { Int(pushedInWindow) }
 
-    private var hasRoom: Bool { pushedInWindow < Limits.unacknowledgedEnvelopes }
+    private var hasRoom: Bool { unacknowledged < Limits.unacknowledgedEnvelopes }
 
     /// A page of at most `limit` envelopes behind a position.
     struct Read: Equatable {
@@ -167,6 +168,6 @@ struct StreamState: ~Copyable {
     private mutating func continueDraining(writable: Bool) -> Read? {
         guard phase == .draining(reading: false), hasRoom, writable else { return nil }
         phase = .draining(reading: true)
-        return Read(after: position, limit: min(Limits.drainPageEnvelopes, Limits.unacknowledgedEnvelopes - pushedInWindow))
+        return Read(after: position, limit: min(Limits.drainPageEnvelopes, Limits.unacknowledgedEnvelopes - unacknowledged))
     }
 }
