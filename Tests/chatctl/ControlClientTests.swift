@@ -31,19 +31,22 @@ import Testing
         await check(ControlClient(socket: directory.file("none")), .daemonUnreachable, "there is no socket")
     }
 
-    /// The version is asked for once.
+    /// The version is asked for once, before what changes something.
     @Test(.timeLimit(.minutes(10))) func manyCalls() async throws {
         let directory = try TemporaryDirectory()
         let hello = ScriptedSocket.reply("{\"protocolVersion\":\(controlProtocolVersion),\"relayVersion\":\"1\"}")
-        let server = try ScriptedSocket(directory.file("s"), [[.say(hello), .say(hello), .say(hello)]])
+        let done = ScriptedSocket.reply("{\"target\":\"a server\",\"milliseconds\":1}")
+        let server = try ScriptedSocket(directory.file("s"), [[.say(hello), .say(done), .say(done)]])
         let client = ControlClient(socket: directory.file("s"))
-        for _ in 0..<2 { #expect(try await client.call(Hello()).relayVersion == "1") }
-        #expect(server.asked.count == 3 && server.accepted == 1)
+        for _ in 0..<2 { _ = try await client.call(AlertTest()) }
+        #expect(try await client.greet().relayVersion == "1")
+        #expect(server.asked.map { $0.split(separator: " ")[1] } == ["/v1/hello", "/v1/alert/test", "/v1/alert/test"])
+        #expect(server.accepted == 1)
     }
 
     private func check(_ client: ControlClient, _ code: ControlErrorCode, _ words: String) async {
         do throws(ControlError) {
-            _ = try await client.call(Hello())
+            _ = try await client.greet()
             Issue.record("took it for a reply")
         } catch {
             #expect(error.code == code && error.message.contains(words), "\(error)")

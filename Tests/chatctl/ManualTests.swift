@@ -92,12 +92,42 @@ import Testing
         }
     }
 
+    /// With the command alone a line says what it says with the tree of all of them.
+    @Test func theExamplesAreTheSameToTheSmallTree() async throws {
+        var seen = 0
+        for leaf in Self.leaves {
+            for example in leaf.type.configuration.discussion.split(separator: "\n") where example.hasPrefix("  chatctl ") {
+                let arguments = Self.arguments(example)
+                let path = CommandPath(arguments)
+                guard path.children.isEmpty else { continue }
+                seen += 1
+                let one = try #require(await OneCommand.parsed(path), "\(example)")
+                let whole = try ChatctlCommand.parseAsRoot(arguments)
+                #expect(type(of: one) == type(of: whole) && "\(one)" == "\(whole)", "\(example)")
+            }
+        }
+        #expect(seen >= Self.leaves.count - 2)
+    }
+
+    @Test(arguments: [
+        [], ["user"], ["--version"], ["user", "list", "--version"], ["user", "list", "--help"], ["user", "list", "-h"], ["user", "help", "list"],
+        ["help", "user", "list"], ["user", "list", "--nonsense"], ["user", "list", "x"], ["user", "lst"], ["--socket", "x", "user", "list"],
+        ["user", "--socket", "x", "list"], ["user", "list", "--generate-completion-script", "bash"], ["user", "list", "--experimental-dump-help"],
+        ["top", "--interval", "0s"], ["bench", "--pairs", "1"],
+    ])
+    func whatIsNoSingleCommandIsLeftToTheWholeTree(arguments: [String]) async {
+        #expect(await OneCommand.parsed(CommandPath(arguments)).map { "\($0)" } == nil)
+    }
+
+    /// As a shell reads it, up to a pipe or a redirection; without the program's name.
+    private static func arguments(_ line: Substring) -> [String] {
+        Array(line.split(separator: /[|>]/)[0].matches(of: /"([^"]*)"|[^ "]+/).map { String($0.output.1 ?? $0.output.0) }.dropFirst())
+    }
+
     /// The command that the line calls. Wrong usage is thrown.
     @discardableResult
     private static func parse(_ line: Substring) throws -> String {
-        // As a shell reads it, up to a pipe or a redirection.
-        let words = line.split(separator: /[|>]/)[0].matches(of: /"([^"]*)"|[^ "]+/).map { String($0.output.1 ?? $0.output.0) }
-        let command = try ChatctlCommand.parseAsRoot(Array(words.dropFirst()))
+        let command = try ChatctlCommand.parseAsRoot(arguments(line))
         return leaves.first { $0.type == type(of: command) }?.verb ?? ""
     }
 

@@ -49,7 +49,7 @@ package struct ChatctlCommand: AsyncParsableCommand {
     package static func execute(_ arguments: [String]) async -> Int32 {
         HelpWidth.ensure()
         do {
-            var command = try await asyncParseAsRoot(arguments)
+            var command = try await parsed(arguments)
             if var asynchronous = command as? any AsyncParsableCommand {
                 try await asynchronous.run()
             } else {
@@ -62,6 +62,13 @@ package struct ChatctlCommand: AsyncParsableCommand {
         } catch {
             return reportUsage(error, arguments)
         }
+    }
+
+    /// With the command alone that the line names, where that does: to prepare the tree of all of them takes longer than a small command. What is
+    /// wrong, or asks for help, is the whole tree's.
+    private static func parsed(_ arguments: [String]) async throws -> any ParsableCommand {
+        if let command = await OneCommand.parsed(CommandPath(arguments)) { return command }
+        return try await asyncParseAsRoot(arguments)
     }
 
     /// What ArgumentParser throws: help and version on request, wrong usage, or an exit status without words.

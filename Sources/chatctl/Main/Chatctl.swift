@@ -4,9 +4,9 @@ import Glibc
 /// The operator's tool. Everything is in `ChatctlCommands`.
 @main
 struct Chatctl {
-    static func main() async {
+    static func main() {
         // A reader of the output that has had enough, and a relay that hung up, are answers of write(2), not the end.
         signal(SIGPIPE, SIG_IGN)
-        exit(await ChatctlCommand.execute(Array(CommandLine.arguments.dropFirst())))
+        exit(CallingThread.run { await ChatctlCommand.execute(Array(CommandLine.arguments.dropFirst())) })
     }
 }

@@ -11,10 +11,10 @@ import Synchronization
 final class ControlClient: Sendable {
     private let socket: String
     private let http: UnixHTTPClient
-    /// Waits for relayd, so that no thread of Swift's pool does: a load has many clients.
+    /// Waits for relayd where a thread of Swift's pool would have to: a load has many clients.
     private let queue = DispatchQueue(label: "control")
-    /// relayd's version, once it has said hello.
-    private let relay = Mutex<String?>(nil)
+    /// What relayd said of itself, once it was asked.
+    private let relay = Mutex<Hello.Reply?>(nil)
     private let patience: Duration?
 
     /// - Parameters:
@@ -26,31 +26,39 @@ final class ControlClient: Sendable {
         http = UnixHTTPClient(path: socket)
     }
 
-    /// Sends an operation and waits for its reply. The first call asks for the protocol's version first.
+    /// Sends an operation and waits for its reply. Before the first one that changes something relayd is asked for the protocol's version. What only
+    /// reads can be asked of any relay, and only a reply that is not understood brings that question: for a small command it is half of the work.
     func call<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
-        if relay.withLock({ $0 }) == nil {
-            let hello = try await exchange(Hello())
-            guard hello.protocolVersion == controlProtocolVersion else {
-                throw ControlError(
-                    .versionMismatch,
-                    "relayd \(hello.relayVersion) speaks version \(hello.protocolVersion) of the control protocol, this chatctl version \(controlProtocolVersion)",
-                    hint: Self.sameVersion)
-            }
-            relay.withLock { $0 = hello.relayVersion }
+        if Operation.name.access != .view { try await greet() }
+        do throws(ControlError) { return try await exchange(operation) } catch {
+            let isUnknown = Self.isUnknown(Operation.name, error)
+            guard isUnknown || error.code == .versionMismatch else { throw error }
+            let version = try await greet().relayVersion
+            guard isUnknown else { throw error }
+            // What relayd refuses because it does not know the question is no fault of who asked.
+            throw ControlError(
+                .versionMismatch, "relayd \(version) does not know what this chatctl \(relayVersion) asks of it: \(error.message)",
+                hint: Self.sameVersion)
         }
-        do throws(ControlError) { return try await exchange(operation) } catch { throw judged(error, Operation.name) }
     }
 
-    /// What relayd refuses because it does not know the question is no fault of who asked.
-    private func judged(_ error: ControlError, _ name: ControlOperationName) -> ControlError {
-        let isUnknown =
-            error.code == .notFound && error.message == "there is no operation at /v1/\(name.path)"
+    /// Who answers, asked once; throws when it speaks another version of the protocol.
+    @discardableResult func greet() async throws(ControlError) -> Hello.Reply {
+        if let known = relay.withLock({ $0 }) { return known }
+        let hello = try await exchange(Hello())
+        guard hello.protocolVersion == controlProtocolVersion else {
+            throw ControlError(
+                .versionMismatch,
+                "relayd \(hello.relayVersion) speaks version \(hello.protocolVersion) of the control protocol, this chatctl version \(controlProtocolVersion)",
+                hint: Self.sameVersion)
+        }
+        relay.withLock { $0 = hello }
+        return hello
+    }
+
+    private static func isUnknown(_ name: ControlOperationName, _ error: ControlError) -> Bool {
+        error.code == .notFound && error.message == "there is no operation at /v1/\(name.path)"
             || error.code == .badRequest && error.message.hasPrefix("\(name.path): there is no field ")
-        guard isUnknown else { return error }
-        return ControlError(
-            .versionMismatch,
-            "relayd \(relay.withLock { $0 } ?? "") does not know what this chatctl \(relayVersion) asks of it: \(error.message)",
-            hint: Self.sameVersion)
     }
 
     private static let sameVersion = "install relayd and chatctl of the same version, then: systemctl restart relayd"
@@ -62,15 +70,13 @@ final class ControlClient: Sendable {
 
     /// The body of a good reply.
     private func request(_ method: String, _ path: String, json: [UInt8] = [], patience: Duration) async throws(ControlError) -> [UInt8] {
-        let result: Result<(status: Int, body: [UInt8]), HTTPClientError> = await withCheckedContinuation { [http] continuation in
-            queue.async {
-                do throws(HTTPClientError) {
-                    continuation.resume(returning: .success(try http.request(method, path, json: json, patience: patience)))
-                } catch {
-                    continuation.resume(returning: .failure(error))
-                }
-            }
+        let ask: @Sendable () -> Result<(status: Int, body: [UInt8]), HTTPClientError> = { [http] in
+            Result { () throws(HTTPClientError) in try http.request(method, path, json: json, patience: patience) }
         }
+        let result =
+            if CallingThread.isCurrent { ask() } else {
+                await withCheckedContinuation { continuation in queue.async { continuation.resume(returning: ask()) } }
+            }
         switch result {
         case .success((200, let body)): return body
         case .success((let status, let body)):

@@ -1,4 +1,3 @@
-import ArgumentParser
 import RelayModel
 
 /// What a person may have meant who typed a command that there is not.
@@ -16,37 +15,19 @@ struct NearestCommand: Equatable {
 
     /// Nil: every word that should be a command is one.
     init?(_ arguments: [String]) {
-        var command: any ParsableCommand.Type = ChatctlCommand.self
-        var path: [String] = []
-        for (index, word) in arguments.enumerated() {
-            let children = Self.children(of: command)
-            if children.isEmpty || word == "help" || word.hasPrefix("-") { return nil }
-            if let child = children.first(where: { Self.name(of: $0) == word }) {
-                command = child
-                path.append(word)
-                continue
-            }
-            unknown = ShellWord.line(["chatctl"] + path + [word])
-            let rest = Array(arguments[(index + 1)...])
-            if path.isEmpty, let noun = rest.first, let verbs = children.first(where: { Self.name(of: $0) == noun }).map(Self.children(of:)),
-                let verb = Self.nearest(word, verbs.map(Self.name(of:)))
-            {
-                // The verb came first.
-                meant = ShellWord.line(["chatctl", noun, verb] + rest.dropFirst())
-            } else {
-                meant = Self.nearest(word, children.map(Self.name(of:))).map { ShellWord.line(["chatctl"] + path + [$0] + rest) }
-            }
-            return
+        let path = CommandPath(arguments)
+        guard let word = path.rest.first, !path.children.isEmpty, word != "help", !word.hasPrefix("-") else { return nil }
+        let rest = Array(path.rest.dropFirst())
+        unknown = ShellWord.line(["chatctl"] + path.words + [word])
+        if path.words.isEmpty, let noun = rest.first, let command = path.children.first(where: { CommandPath.name(of: $0) == noun }),
+            let verb = Self.nearest(word, CommandPath.children(of: command).map(CommandPath.name(of:)))
+        {
+            // The verb came first.
+            meant = ShellWord.line(["chatctl", noun, verb] + rest.dropFirst())
+        } else {
+            meant = Self.nearest(word, path.children.map(CommandPath.name(of:))).map { ShellWord.line(["chatctl"] + path.words + [$0] + rest) }
         }
-        return nil
     }
-
-    private static func children(of command: any ParsableCommand.Type) -> [any ParsableCommand.Type] {
-        // Those of groups are among them.
-        command.configuration.subcommands
-    }
-
-    private static func name(of command: any ParsableCommand.Type) -> String { command.configuration.commandName ?? "" }
 
     private static func nearest(_ word: String, _ names: [String]) -> String? {
         if names.contains(word) { return word }

@@ -44,7 +44,9 @@ struct BenchOptions: ParsableArguments {
         let population = BenchPopulation(socket: global.socketPath, endpoint: endpoint)
         let report: Report
         do {
-            report = try await translatingClientErrors { try await load(control, endpoint, population) }
+            report = try await translatingClientErrors {
+                try await withTaskExecutorPreference(globalConcurrentExecutor) { try await load(control, endpoint, population) }
+            }
         } catch {
             try await population.remove()
             throw error

@@ -21,7 +21,7 @@ struct HealthLiveCommand: AsyncParsableCommand {
 
     func run() async throws {
         let control = ControlClient(socket: global.socketPath, patience: .seconds(timeout.seconds))
-        let report = Report(state: "live", relayVersion: try await control.call(Hello()).relayVersion)
+        let report = Report(state: "live", relayVersion: try await control.greet().relayVersion)
         try global.output.show(report) { $0.line("live", .good) }
     }
 }

@@ -62,7 +62,7 @@ final class ProbeRun {
     }
 
     private func exchange() async throws {
-        try await step("reach relayd") { _ = try await control.call(Hello()) }
+        try await step("reach relayd") { _ = try await control.greet() }
         let tag = SystemEntropy().bytes(5).map { String($0, radix: 36) }.joined()
         let names = ["probe-\(tag)-a", "probe-\(tag)-b"]
         var links: [String] = []
