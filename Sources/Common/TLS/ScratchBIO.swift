@@ -2,8 +2,10 @@ import COpenSSL
 import NIOCore
 
 /// What OpenSSL reads from and writes to while one of its functions runs: the bytes that the socket just gave, and a buffer for what is to be
-/// sent. One for all connections of an event loop; a connection itself keeps no buffer (BIO_s_mem keeps two). Confined to the loop.
+/// sent. One for all connections of an event loop, with one BIO; a connection itself keeps no buffer (BIO_s_mem keeps two). Confined to the loop.
 final class TLSScratch {
+    /// For both directions of every connection: it has no state from one call of OpenSSL to the next. Nil without memory.
+    private(set) lazy var bio: OpaquePointer? = ScratchBIO.make(self)
     var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Handed over as it is, so that nothing is copied once more.
     var output = ByteBuffer()
@@ -14,9 +16,11 @@ final class TLSScratch {
         defer { output = ByteBuffer() }
         return output
     }
+
+    deinit { BIO_free(bio) }
 }
 
-/// The BIO between OpenSSL and a ``TLSScratch``: no state of its own, one for both directions of a connection.
+/// The BIO between OpenSSL and a ``TLSScratch``.
 enum ScratchBIO {
     /// - Parameter scratch: must live longer than the BIO.
     static func make(_ scratch: TLSScratch) -> OpaquePointer? {

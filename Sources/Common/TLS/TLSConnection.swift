@@ -23,8 +23,7 @@ package final class TLSConnection {
     package var isClient: Bool { peer != nil }
 
     init?(server: TLSServerContext, _ scratch: TLSScratch) {
-        guard let (ssl, bio) = TLSConnection.make(server.context, scratch) else { return nil }
-        SSL_set_bio(ssl, bio, bio)
+        guard let ssl = TLSConnection.make(server.context, scratch) else { return nil }
         SSL_set_accept_state(ssl)
         self.ssl = ssl
         self.scratch = scratch
@@ -33,8 +32,7 @@ package final class TLSConnection {
     }
 
     init?(client: TLSClient, _ scratch: TLSScratch, host: String, port: Int) {
-        guard let (ssl, bio) = TLSConnection.make(client.context, scratch) else { return nil }
-        SSL_set_bio(ssl, bio, bio)
+        guard let ssl = TLSConnection.make(client.context, scratch) else { return nil }
         SSL_set_connect_state(ssl)
         let peer = ClientPeer(host: host, port: port, sessions: client.sessions)
         self.ssl = ssl
@@ -50,13 +48,12 @@ package final class TLSConnection {
         client.sessions.take(peer.name) { SSL_set_session(ssl, $0) }
     }
 
-    private static func make(_ context: OpaquePointer, _ scratch: TLSScratch) -> (OpaquePointer, OpaquePointer)? {
-        guard let ssl = SSL_new(context) else { return nil }
-        guard let bio = ScratchBIO.make(scratch) else {
-            SSL_free(ssl)
-            return nil
-        }
-        return (ssl, bio)
+    private static func make(_ context: OpaquePointer, _ scratch: TLSScratch) -> OpaquePointer? {
+        guard let bio = scratch.bio, let ssl = SSL_new(context) else { return nil }
+        // The connection lets go of it when it is freed.
+        BIO_up_ref(bio)
+        SSL_set_bio(ssl, bio, bio)
+        return ssl
     }
 
     deinit {
