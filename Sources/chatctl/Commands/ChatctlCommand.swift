@@ -64,8 +64,8 @@ package struct ChatctlCommand: AsyncParsableCommand {
         }
     }
 
-    /// With the command alone that the line names, where that does: to prepare the tree of all of them takes longer than a small command. What is
-    /// wrong, or asks for help, is the whole tree's.
+    /// With the command alone that the line names, where that does: to prepare the tree of all of them takes a fifth of a small command's time. What
+    /// is wrong, or asks for help, is the whole tree's.
     private static func parsed(_ arguments: [String]) async throws -> any ParsableCommand {
         if let command = await OneCommand.parsed(CommandPath(arguments)) { return command }
         return try await asyncParseAsRoot(arguments)

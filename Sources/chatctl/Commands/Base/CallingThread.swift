@@ -43,7 +43,9 @@ package final class CallingThread: TaskExecutor {
         while true {
             news.wait()
             let (job, status) = state.withLock { ($0.jobs.isEmpty ? nil : $0.jobs.removeFirst(), $0.status) }
-            if let job { job.runSynchronously(on: asUnownedTaskExecutor()) } else if let status { return status }
+            // What somebody left running keeps nobody.
+            if let status { return status }
+            job?.runSynchronously(on: asUnownedTaskExecutor())
         }
     }
 }

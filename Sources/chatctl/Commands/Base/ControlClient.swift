@@ -27,7 +27,7 @@ final class ControlClient: Sendable {
     }
 
     /// Sends an operation and waits for its reply. Before the first one that changes something relayd is asked for the protocol's version. What only
-    /// reads can be asked of any relay, and only a reply that is not understood brings that question: for a small command it is half of the work.
+    /// reads can be asked of any relay, and only a reply that is not understood brings that question: a small command would wait twice as long.
     func call<Operation: ControlOperation>(_ operation: Operation) async throws(ControlError) -> Operation.Reply {
         if Operation.name.access != .view { try await greet() }
         do throws(ControlError) { return try await exchange(operation) } catch {

@@ -4,7 +4,7 @@ import ArgumentParser
 struct OneCommand: AsyncParsableCommand {
     @TaskLocal private static var command: (any ParsableCommand.Type)?
 
-    /// It has a command above it, for which the parser leaves out the wish for a completion script: to look for that takes a third of the time.
+    /// With a command above it, so that the parser does not look for the wish for a completion script.
     static var configuration: CommandConfiguration {
         CommandConfiguration(commandName: "chatctl", _superCommandName: "chatctl", subcommands: command.map { [$0] } ?? [])
     }
