@@ -10,12 +10,10 @@ CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
 # Tests that start the real programs. They run after the others, and the scenarios after those: all at once they starve each other on two cores.
 PROCESSES := ^(IntegrationTests|ScenarioTests)\.
 SWIFT_FILES := Package.swift Sources Tests
-# The same source in the same folder gives the same files: without the hashes that the compiler keeps to skip work, without the names in its cache,
-# and in memory that is laid out the same each time (where the system allows it), for now and then the compiler orders code by addresses. No path of
-# this machine gets into the programs or into what debuggers read. What the linker can make read-only before the program runs is. The programs export
-# nothing: the names of what they could export are a tenth of them. And C++ comes along as Swift does: to look up its 4,000 names takes a millisecond
-# of every small command of chatctl.
-RELEASE_BUILD := $(shell setarch -R true 2>/dev/null && echo setarch -R) swift build
+# No path of this machine gets into the programs or into what debuggers read, nor the hashes that the compiler keeps to skip work, nor the names in its
+# cache: the same source in the same folder gives the same files, but for the rare function that the compiler orders in another way the next time.
+# What the linker can make read-only before the program runs is. The programs export nothing: the names of what they could export are a tenth of
+# them. And C++ comes along as Swift does: to look up its 4,000 names takes a millisecond of every small command of chatctl.
 STATIC := .build/static
 RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath \
     -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. -Xcxx -ffile-prefix-map=$(CURDIR)=. \
@@ -75,8 +73,8 @@ bench-short: build ## all loads, small: only whether promises hold (debug build;
 release: setup ## release build without Swift libraries to carry along; prints the stripped sizes
 	@echo "building for release (the first time takes about ten minutes)"
 	@mkdir -p $(STATIC) && ln -sf "$$(clang -print-file-name=libstdc++.a)" $(STATIC)/
-	@$(RELEASE_BUILD) $(QUIET) $(RELEASE_FLAGS) --product relayd
-	@$(RELEASE_BUILD) $(QUIET) $(RELEASE_FLAGS) --product chatctl
+	@swift build $(QUIET) $(RELEASE_FLAGS) --product relayd
+	@swift build $(QUIET) $(RELEASE_FLAGS) --product chatctl
 	@for program in relayd chatctl; do \
 	    strip -o .build/release/$$program.stripped .build/release/$$program; \
 	    printf '%-8s %5.1f MB stripped\n' $$program "$$(( $$(stat -L -c %s .build/release/$$program.stripped) / 100000 ))e-1"; \

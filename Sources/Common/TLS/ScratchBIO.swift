@@ -4,7 +4,8 @@ import NIOCore
 /// What OpenSSL reads from and writes to while one of its functions runs: the bytes that the socket just gave, and a buffer for what is to be
 /// sent. One for all connections of an event loop, with one BIO; a connection itself keeps no buffer (BIO_s_mem keeps two). Confined to the loop.
 final class TLSScratch {
-    /// For both directions of every connection: it has no state from one call of OpenSSL to the next. Nil without memory.
+    /// For both directions of every connection: it has no state from one call of OpenSSL to the next. A handshake puts its own buffer in front of it
+    /// and takes that away again (BIO_push, BIO_pop), also beside another one's. Nil without memory.
     private(set) lazy var bio: OpaquePointer? = ScratchBIO.make(self)
     var input = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Handed over as it is, so that nothing is copied once more.
