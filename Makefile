@@ -72,6 +72,7 @@ bench-short: build ## all loads, small: only whether promises hold (debug build;
 
 release: setup ## release build without Swift libraries to carry along; prints the stripped sizes
 	@echo "building for release (the first time takes about ten minutes)"
+	@command -v clang >/dev/null || { echo "clang is not in PATH; it is in the folder of the Swift toolchain where swift is" >&2; exit 1; }
 	@mkdir -p $(STATIC) && ln -sf "$$(clang -print-file-name=libstdc++.a)" $(STATIC)/
 	@swift build $(QUIET) $(RELEASE_FLAGS) --product relayd
 	@swift build $(QUIET) $(RELEASE_FLAGS) --product chatctl
