@@ -10,14 +10,15 @@ CONCURRENT := RelayStorageTests|RelayMessageSendingTests|RelayGatewayTests
 # Tests that start the real programs. They run after the others, and the scenarios after those: all at once they starve each other on two cores.
 PROCESSES := ^(IntegrationTests|ScenarioTests)\.
 SWIFT_FILES := Package.swift Sources Tests
-# No path of this machine gets into the programs or into what debuggers read, nor the hashes that the compiler keeps to skip work, nor the names in its
-# cache: the same source in the same folder gives the same files, but for the rare function that the compiler orders in another way the next time.
+# The same source in the same folder gives the same files: no path of this machine gets into the programs or into what debuggers read, nor the hashes that
+# the compiler keeps to skip work, nor the names in its cache; and the pass that unrolls loops over short lists, in any order, is off (LLVM unrolls, too).
 # What the linker can make read-only before the program runs is. The programs export nothing: the names of what they could export are a tenth of
 # them. And C++ comes along as Swift does: to look up its 4,000 names takes a millisecond of every small command of chatctl.
 STATIC := .build/static
 RELEASE_FLAGS := -c release --static-swift-stdlib --disable-local-rpath \
     -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. -Xcxx -ffile-prefix-map=$(CURDIR)=. \
     -Xswiftc -Xfrontend -Xswiftc -disable-incremental-llvm-codegen -Xswiftc -Xfrontend -Xswiftc -no-clang-module-breadcrumbs \
+    -Xswiftc -Xllvm -Xswiftc -sil-disable-pass=loop-unroll \
     -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now -Xlinker --no-export-dynamic -Xlinker -L$(STATIC)
 # Compiler progress is noise on a good day; warnings and errors still come through.
 QUIET := --quiet

@@ -118,8 +118,13 @@ extension Operations {
     }
 
     private static func check(_ policy: RetentionPolicy) throws(ControlError) {
-        try check(policy.deliveredDays, "deliveredDays")
-        try check(policy.undeliveredDays, "undeliveredDays")
+        for (field, days) in [("deliveredDays", policy.deliveredDays), ("undeliveredDays", policy.undeliveredDays)] {
+            if let days, !RetentionPolicy.days.contains(days) {
+                throw ControlError(
+                    .badRequest, "the field “\(field)” must be \(RetentionPolicy.days.lowerBound) to \(RetentionPolicy.days.upperBound), not \(days)",
+                    hint: "without it messages do not go by that rule")
+            }
+        }
         if let bytes = policy.userBytes, !RetentionPolicy.bytes.contains(bytes) {
             throw ControlError(
                 .badRequest, "the field “userBytes” must be \(RetentionPolicy.bytes.lowerBound) to \(RetentionPolicy.bytes.upperBound), not \(bytes)",
@@ -132,13 +137,6 @@ extension Operations {
                 .badRequest, "delivered messages would stay \(delivered), and those that somebody waits for only \(undelivered) days",
                 hint: "keep undelivered ones at least as long, with --undelivered")
         }
-    }
-
-    private static func check(_ days: Int?, _ field: String) throws(ControlError) {
-        guard let days, !RetentionPolicy.days.contains(days) else { return }
-        throw ControlError(
-            .badRequest, "the field “\(field)” must be \(RetentionPolicy.days.lowerBound) to \(RetentionPolicy.days.upperBound), not \(days)",
-            hint: "without it messages do not go by that rule")
     }
 }
 

@@ -30,10 +30,8 @@ struct GraceOptions: ParsableArguments {
     /// As it is typed.
     static func text(_ seconds: Int) -> String {
         guard seconds > 0 else { return "--now" }
-        // Not a loop over letters and units: the compiler unrolls that in an order of its own, another one from build to build.
-        if seconds % 86_400 == 0 { return "--grace \(seconds / 86_400)d" }
-        if seconds % 3600 == 0 { return "--grace \(seconds / 3600)h" }
-        return seconds % 60 == 0 ? "--grace \(seconds / 60)m" : "--grace \(seconds)s"
+        for (letter, unit) in [("d", 86_400), ("h", 3600), ("m", 60)] where seconds % unit == 0 { return "--grace \(seconds / unit)\(letter)" }
+        return "--grace \(seconds)s"
     }
 }
 
