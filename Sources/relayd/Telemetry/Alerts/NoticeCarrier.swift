@@ -48,7 +48,7 @@ struct NoticeCarrier: Sendable {
     var target: NoticeTarget
     var group: any EventLoopGroup
 
-    /// - Parameter patience: a command that takes longer is killed.
+    /// - Parameter patience: a command that takes longer is ended, with all that it started.
     func carry(_ notice: AlertNotice, patience: Duration) async throws(NoticeError) {
         switch target {
         case .command(let path): try await run(path, notice, patience)
@@ -64,12 +64,18 @@ struct NoticeCarrier: Sendable {
             "RELAYD_ALERT": String(decoding: json, as: UTF8.self), "RELAYD_ALERT_STATE": notice.state.rawValue, "RELAYD_ALERT_KIND": notice.kind,
             "RELAYD_ALERT_SEVERITY": notice.severity.rawValue, "RELAYD_ALERT_TEXT": notice.text,
         ])
+        // A session of its own, so that what a script started ends with it.
+        var platform = PlatformOptions()
+        platform.createSession = true
+        platform.teardownSequence = [.gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: Limits.alertGrace)]
+        let options = platform
         let result = await withTaskGroup(of: Result<TerminationStatus, NoticeError>.self) { group in
             group.addTask {
                 do {
                     return .success(
                         try await Subprocess.run(
-                            .path(FilePath(path)), environment: environment, workingDirectory: "/", output: .discarded, error: .discarded
+                            .path(FilePath(path)), environment: environment, workingDirectory: "/", platformOptions: options,
+                            output: .discarded, error: .discarded
                         ).terminationStatus)
                 } catch {
                     return .failure(.cannotStart("\(error)"))
@@ -80,7 +86,7 @@ struct NoticeCarrier: Sendable {
                 return .failure(.timeout(patience))
             }
             let first = await group.next() ?? .failure(.timeout(patience))
-            // Kills the command when it is the one that is late.
+            // Ends the command when it is the one that is late.
             group.cancelAll()
             return first
         }
