@@ -13,8 +13,10 @@ struct DiskSpaceCheck: HostCheck {
         guard statvfs(directory, &figures) == 0 else {
             return found.skip("\(directory) cannot be looked at: \(String(cString: strerror(errno)))")
         }
+        // As in chatctl status: what was written last is in the write-ahead log only.
+        let storeBytes = ["", "-wal"].compactMap { FileFacts.bytes(path + $0) }.reduce(0, +)
         judge(
-            SpaceFigures(figures), storeBytes: FileFacts.bytes(path) ?? 0, alarm: situation.number("alerts.disk_free_percent") ?? 10, directory,
+            SpaceFigures(figures), storeBytes: storeBytes, alarm: situation.number("alerts.disk_free_percent") ?? 10, directory,
             &found)
     }
 
