@@ -100,6 +100,10 @@ apt-get install -y -qq "${debs[@]}" >"$work/apt" 2>&1 || { cat "$work/apt" >&2; 
 systemctl is-active -q relayd || fail "relayd does not run after its installation"
 systemctl is-enabled -q relayd relayd.socket || fail "relayd would not run after a boot"
 systemctl is-active -q relayd.socket || fail "relayd.socket is not there"
+if [ -d /sys/kernel/security/apparmor ] && command -v apparmor_parser >/dev/null; then
+    grep -qx 'relayd (enforce)' "/proc/$(property relayd MainPID)/attr/current" || fail "AppArmor is in force, and relayd is not in its profile"
+    say "in its AppArmor profile"
+fi
 [ "$(stat -c '%a %U %G' /etc/relayd/relayd.toml)" = "640 root relayd" ] || fail "relayd.toml: $(stat -c '%a %U %G' /etc/relayd/relayd.toml)"
 [ "$(stat -c '%a %U' /var/lib/relayd)" = "700 relayd" ] || fail "/var/lib/relayd: $(stat -c '%a %U' /var/lib/relayd)"
 for page in relayd.8 chatctl.1 relay-protocol.7 relayd-architecture.7; do
