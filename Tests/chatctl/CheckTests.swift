@@ -82,6 +82,10 @@ import Testing
         }
     }
 
+    @Test(arguments: [(0, false), (4, false), (3600, true)]) func stampsAreAheadOfAClockThatWasSetBack(_ seconds: Double, _ warns: Bool) {
+        #expect(findings { IntegrityCheck().judgeStamp(ahead: seconds, &$0) }.map(\.result) == (warns ? [.warning] : []))
+    }
+
     @Test func space() {
         let gigabyte = 1 << 30
         func judge(_ free: Int, files: Int = 1_000_000, freeFiles: Int = 500_000, isReadOnly: Bool = false) -> [CheckResult] {

@@ -22,7 +22,8 @@ package struct CheckStore: ControlOperation {
         package var knownSchema: Int
         package var bytes: Int
         package var milliseconds: Int
-        /// By how much the relay's newest stamp is ahead of its clock, beyond the second in which it is stored: the clock was set back.
+        /// By how much the relay's newest stamp is ahead of its clock, beyond the second in which it is stored: it was started again at once, or
+        /// the clock was set back.
         package var aheadMilliseconds: Int
         package init(
             state: State, problems: [String], schema: Int, knownSchema: Int, bytes: Int, milliseconds: Int, aheadMilliseconds: Int

@@ -522,6 +522,9 @@ package enum Limits {
     package static let storeCheckSecondsCeiling = 600
     /// What is wrong with a store is not told in full: the first few show what sort of damage it is.
     package static let storeCheckProblems = 20
+    /// Stamps up to this far ahead of the clock say nothing about it: a run begins at the end of the second that the one before stored, so that
+    /// a relay that starts several times within a second gets ahead by as many.
+    package static let stampLeadSeconds = 10.0
     /// A store that has not answered a probe after so long is one that does not serve.
     package static let healthPatience = Duration.seconds(2)
     /// Flushes of the data disk that a check measures, of one page each, and for how long at most: a rotating disk makes some 100 in a second.

@@ -18,16 +18,19 @@ struct IntegrityCheck: HostCheck {
             if reply.schema != reply.knownSchema {
                 found.fail("the store has schema \(reply.schema), and relayd writes \(reply.knownSchema)", "install the relayd that wrote the store")
             }
-            if reply.aheadMilliseconds > 1000 {
-                found.warn(
-                    "the newest stamp in the store is \(Figures.shortTime(Double(reply.aheadMilliseconds) / 1000)) ahead of the clock: it was set back",
-                    "let NTP set the clock; messages keep their order, and their times go on from the newest one")
-            }
+            judgeStamp(ahead: Double(reply.aheadMilliseconds) / 1000, &found)
         } catch  where error.code == .notPermitted {
             found.skip("reading the whole store needs the admin group")
         } catch {
             found.skip(error.message)
         }
+    }
+
+    func judgeStamp(ahead seconds: Double, _ found: inout CheckFindings) {
+        guard seconds > Limits.stampLeadSeconds else { return }
+        found.warn(
+            "the newest stamp in the store is \(Figures.shortTime(seconds)) ahead of the clock: it was set back",
+            "let NTP set the clock; messages keep their order, and their times go on from the newest one")
     }
 
     /// Only of a relay that was stopped as it should: there is nothing in the log, and nothing is written.
