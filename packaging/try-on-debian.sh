@@ -86,6 +86,7 @@ enrol_both() {
     done
     chatctl contact add alice bob --reason "they asked" >/dev/null
 }
+packages() { apt-get -y -qq "$@" >"$work/apt" 2>&1 || { cat "$work/apt" >&2; fail "apt-get $*"; }; }
 ready_again() {
     local pid=$1
     new_pid() { local new; new=$(property relayd MainPID); [ "$new" != 0 ] && [ "$new" != "$pid" ] && systemctl is-active -q relayd; }
@@ -96,7 +97,7 @@ ready_again() {
 
 step "Install"
 apt-get update -qq
-apt-get install -y -qq "${debs[@]}" >"$work/apt" 2>&1 || { cat "$work/apt" >&2; fail "apt-get install"; }
+packages install "${debs[@]}"
 systemctl is-active -q relayd || fail "relayd does not run after its installation"
 systemctl is-enabled -q relayd relayd.socket || fail "relayd would not run after a boot"
 systemctl is-active -q relayd.socket || fail "relayd.socket is not there"
@@ -120,7 +121,7 @@ for command in "${commands[@]}"; do
 done
 
 # An authority of this script's own, which the machine trusts from now on, as it trusts those of real certificates.
-apt-get install -y -qq ca-certificates openssl >"$work/apt" 2>&1 || fail "apt-get install openssl"
+packages install ca-certificates openssl
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=relayd try" \
     -addext "keyUsage=critical,keyCertSign" -keyout "$work/ca.key" -out /usr/local/share/ca-certificates/relayd-try.crt 2>/dev/null
 update-ca-certificates >/dev/null 2>&1
@@ -357,17 +358,17 @@ for deb in "${debs[@]}"; do say "$(basename "$deb"): $(awk -v b="$(stat -c %s "$
 [ -z "$(systemctl --failed --no-legend)" ] || fail "units failed: $(systemctl --failed --no-legend)"
 
 step "Remove and install again"
-apt-get remove -y -qq relayd >"$work/apt" 2>&1 || fail "apt-get remove"
+packages remove relayd
 grep -q 'messages stay in /var/lib/relayd' "$work/apt" || fail "removing does not say that messages stay"
 [ -e /var/lib/relayd/relay.db ] || fail "removing deleted messages"
-apt-get install -y -qq "${debs[@]}" >"$work/apt" 2>&1 || fail "apt-get install"
+packages install "${debs[0]}"
 send "after the removal" 5
 all_there "remove and install"
 
 step "Purge"
 # What the administrator put beside relayd's own files would stay.
 rm -r /etc/relayd/tls
-apt-get purge -y -qq relayd chatctl >"$work/apt" 2>&1 || fail "apt-get purge"
+packages purge relayd chatctl
 grep -q 'deleting all users and messages' "$work/apt" || fail "purging does not say that it deletes messages"
 for path in /var/lib/relayd /etc/relayd /run/relayd /etc/apparmor.d/relayd /etc/cron.d/chatctl /usr/sbin/relayd /usr/bin/chatctl; do
     [ ! -e "$path" ] || fail "purging left $path"
@@ -389,7 +390,7 @@ if [ -z "$previous" ]; then
         dpkg-deb -Znone --root-owner-group -b "$tree" "$previous/$(basename "$deb")" >/dev/null
     done
 fi
-apt-get install -y -qq "$previous"/relayd_*.deb "$previous"/chatctl_*.deb >"$work/apt" 2>&1 || { cat "$work/apt" >&2; fail "the previous packages"; }
+packages install "$previous"/relayd_*.deb "$previous"/chatctl_*.deb
 was=$(dpkg-query -W -f '${Version}' relayd)
 # The first versions had no TLS.
 if grep -q '^\[tls\]' /etc/relayd/relayd.toml; then speak_tls; fi
@@ -401,14 +402,14 @@ client alice send --to bob --file "$work/lines" --timeout 5m >/dev/null &
 sending=$!
 pid=$(property relayd MainPID)
 # As an administrator who keeps the own configuration when dpkg asks, which it does when the shipped one has changed, too.
-apt-get install -y -qq -o Dpkg::Options::=--force-confold "${debs[@]}" >"$work/apt" 2>&1 || { cat "$work/apt" >&2; fail "the upgrade"; }
+packages -o Dpkg::Options::=--force-confold install "${debs[@]}"
 ready_again "$pid"
 wait "$sending" || fail "alice could not send"
 grep -q '^purge_hours = 7' /etc/relayd/relayd.toml || fail "the upgrade changed relayd.toml"
 [ "$(stat -c '%a %U %G' /etc/relayd/relayd.toml)" = "640 root relayd" ] || fail "the upgrade changed relayd.toml's mode"
 say "from $was to $(dpkg-query -W -f '${Version}' relayd)"
 all_there "the upgrade"
-apt-get purge -y -qq relayd chatctl >"$work/apt" 2>&1 || fail "apt-get purge"
+packages purge relayd chatctl
 for account in relay-alice relay-bob relay-carol; do userdel -r "$account" 2>/dev/null || true; done
 
 printf '\neverything held\n'
