@@ -201,8 +201,5 @@ package struct BackupFile: Sendable {
         return Int(clamping: status.f_bavail) * Int(status.f_frsize)
     }
 
-    package static func size(_ path: String) -> Int {
-        var status = stat()
-        return stat(path, &status) == 0 ? Int(status.st_size) : 0
-    }
+    package static func size(_ path: String) -> Int { Database.fileBytes(path) }
 }

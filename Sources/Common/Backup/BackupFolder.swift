@@ -78,7 +78,7 @@ package struct BackupFolder: Sendable {
         defer { close(lock) }
         // Left behind by a process that died.
         for name in names(ending: Self.unfinished) { unlink("\(path)/\(name)") }
-        let needed = BackupFile.size(store) + BackupFile.size(store + "-wal") + Limits.backupManifestBytes
+        let needed = Database.bytes(store) + Limits.backupManifestBytes
         try checkRoom(needed)
         let at = clock.now()
         let name = freeName(at, reason)

@@ -82,7 +82,7 @@ package struct Restore: Sendable {
             backup: manifest, store: store, needed: manifest.databaseBytes + Limits.backupReserveBytes,
             free: BackupFile.free(at: BackupFile.folder(of: store)) ?? .max, plan: "")
         if try isThere() {
-            plan.storeBytes = BackupFile.size(store) + BackupFile.size(store + "-wal")
+            plan.storeBytes = Database.bytes(store)
             do {
                 let now = try Database(path: store, access: .readOnly)
                 plan.storeSchema = Int(try now.integer("PRAGMA user_version") ?? 0)
@@ -183,7 +183,7 @@ package struct Restore: Sendable {
         let aside = "\(store).before-\(digits)Z"
         let wasThere = try isThere()
         // What is only in its log goes into it, when it can be read at all.
-        if wasThere, BackupFile.size(store + "-wal") > 0, let old = try? Database(path: store, access: .readWriteCreate) { _ = try? old.emptyLog() }
+        if wasThere, Database.logBytes(store) > 0, let old = try? Database(path: store, access: .readWriteCreate) { _ = try? old.emptyLog() }
         for path in [aside, aside + "-wal"] where access(path, F_OK) == 0 { throw RestoreError.failed("\(path) is there already") }
         if wasThere, link(store, aside) != 0 { throw Self.failure("\(aside) cannot be made") }
         let hasLog = access(store + "-wal", F_OK) == 0

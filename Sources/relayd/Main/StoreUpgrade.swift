@@ -52,7 +52,7 @@ struct StoreUpgrade {
     /// - Parameter keepsSnapshot: as the way back.
     func rehearse(keepsSnapshot: Bool, progress: (String) -> Void = { _ in }) throws(Refused) -> Report? {
         guard let (from, to) = try pending() else { return nil }
-        let size = BackupFile.size(store) + BackupFile.size(store + "-wal")
+        let size = Database.bytes(store)
         let began = monotonic.nanoseconds()
         let name: String
         let manifest: BackupManifest

@@ -99,22 +99,17 @@ package final class Store: Sendable {
     }
 
     /// Bytes of the database file and its write-ahead log. Any thread.
-    package var bytes: Int { Store.size(path) + Store.size(path + "-wal") }
+    package var bytes: Int { Database.bytes(path) }
 
     /// Of the database file alone, and of its write-ahead log. Any thread.
-    package var fileBytes: Int { Store.size(path) }
-    package var logBytes: Int { Store.size(path + "-wal") }
-
-    static func size(_ path: String) -> Int {
-        var status = stat()
-        return stat(path, &status) == 0 ? Int(status.st_size) : 0
-    }
+    package var fileBytes: Int { Database.fileBytes(path) }
+    package var logBytes: Int { Database.logBytes(path) }
 
     /// Stores up to this size are checked whole at the start; larger ones would delay it by minutes.
     private static let checkedWholeBytes = 256 * 1024 * 1024
 
     private static func check(_ database: Database, _ path: String) throws {
-        guard size(path) <= checkedWholeBytes else { return }
+        guard Database.fileBytes(path) <= checkedWholeBytes else { return }
         let verdict = try database.text("PRAGMA quick_check(1)") ?? "no answer"
         guard verdict == "ok" else { throw StoreError.damaged(path: path, verdict) }
     }

@@ -16,7 +16,7 @@ package struct StoreMigrations: Sendable {
     /// The schema of the store at `path`; nil when there is none, or nothing in it. Changes nothing.
     /// - Throws: ``StoreError/newer(path:found:known:)`` too.
     package func found(in path: String) throws(StoreError) -> Int? {
-        guard Store.size(path) > 0 else { return nil }
+        guard Database.fileBytes(path) > 0 else { return nil }
         do {
             let database = try Database(path: path, access: .readOnly)
             guard try database.integer("SELECT count(*) FROM sqlite_schema") ?? 0 > 0 else { return nil }
@@ -56,6 +56,6 @@ package struct StoreMigrations: Sendable {
         try run(on: database, copy)
         let verdict = try database.text("PRAGMA quick_check(1)") ?? "no answer"
         guard verdict == "ok" else { throw StoreError.damaged(path: "of the rehearsal", verdict) }
-        return Store.size(copy)
+        return Database.fileBytes(copy)
     }
 }

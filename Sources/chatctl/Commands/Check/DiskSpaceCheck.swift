@@ -1,5 +1,6 @@
 import Glibc
 import RelayControl
+import RelaySQLite
 
 /// Is there room for messages?
 struct DiskSpaceCheck: HostCheck {
@@ -13,11 +14,8 @@ struct DiskSpaceCheck: HostCheck {
         guard statvfs(directory, &figures) == 0 else {
             return found.skip("\(directory) cannot be looked at: \(String(cString: strerror(errno)))")
         }
-        // As in chatctl status: what was written last is in the write-ahead log only.
-        let storeBytes = ["", "-wal"].compactMap { FileFacts.bytes(path + $0) }.reduce(0, +)
         judge(
-            SpaceFigures(figures), storeBytes: storeBytes, alarm: situation.number("alerts.disk_free_percent") ?? 10, directory,
-            &found)
+            SpaceFigures(figures), storeBytes: Database.bytes(path), alarm: situation.number("alerts.disk_free_percent") ?? 10, directory, &found)
     }
 
     func judge(_ space: SpaceFigures, storeBytes: Int, alarm percent: Int, _ directory: String, _ found: inout CheckFindings) {
@@ -65,13 +63,5 @@ struct SpaceFigures {
         self.init(
             bytes: bytes(UInt(figures.f_blocks)), freeBytes: bytes(UInt(figures.f_bavail)), files: Int(clamping: figures.f_files),
             freeFiles: Int(clamping: figures.f_favail), isReadOnly: figures.f_flag & UInt(ST_RDONLY) != 0)
-    }
-}
-
-extension FileFacts {
-    /// A file's size.
-    static func bytes(_ path: String) -> Int? {
-        var status = stat()
-        return stat(path, &status) == 0 ? Int(status.st_size) : nil
     }
 }

@@ -37,13 +37,13 @@ struct IntegrityCheck: HostCheck {
     private func withoutRelay(_ situation: CheckSituation, _ found: inout CheckFindings) async {
         guard let path = situation.storePath else { return found.skip("the configuration is not known") }
         guard case .unreachable(let error) = situation.relay, error.code == .daemonUnreachable else { return found.skip("relayd does not answer") }
-        guard let bytes = FileFacts.bytes(path), access(path, R_OK) == 0 else { return found.skip("\(path) cannot be read") }
-        guard (FileFacts.bytes(path + "-wal") ?? 0) == 0 else {
+        guard access(path, R_OK) == 0 else { return found.skip("\(path) cannot be read") }
+        guard Database.logBytes(path) == 0 else {
             return found.warn(
                 "relayd did not stop as it should: \(path)-wal has what is not in the database yet",
                 "start relayd, which takes it over, and check again")
         }
-        guard bytes > 0 else { return found.skip("\(path) is empty") }
+        guard Database.fileBytes(path) > 0 else { return found.skip("\(path) is empty") }
         let began = SystemMonotonicClock().nanoseconds()
         do {
             let check = try await Self.look(at: path)
