@@ -438,8 +438,6 @@ package enum Limits {
     package static let alertPatience = Duration.seconds(30)
     /// The same when the relay is ending: it must not hang.
     package static let alertLastPatience = Duration.seconds(5)
-    /// From SIGTERM to SIGKILL for a command that took longer: enough to remove its temporary files.
-    package static let alertGrace = Duration.seconds(2)
     /// Days of which it is known how busy they were: two months show a trend.
     package static let loadDaysKept = 60
     /// How often it is written down how busy the current day was: what is lost when the relay dies.

@@ -48,7 +48,7 @@ struct NoticeCarrier: Sendable {
     var target: NoticeTarget
     var group: any EventLoopGroup
 
-    /// - Parameter patience: a command that takes longer is ended, with all that it started.
+    /// - Parameter patience: a command that takes longer is killed, with all that it started.
     func carry(_ notice: AlertNotice, patience: Duration) async throws(NoticeError) {
         switch target {
         case .command(let path): try await run(path, notice, patience)
@@ -64,10 +64,10 @@ struct NoticeCarrier: Sendable {
             "RELAYD_ALERT": String(decoding: json, as: UTF8.self), "RELAYD_ALERT_STATE": notice.state.rawValue, "RELAYD_ALERT_KIND": notice.kind,
             "RELAYD_ALERT_SEVERITY": notice.severity.rawValue, "RELAYD_ALERT_TEXT": notice.text,
         ])
-        // A session of its own, so that what a script started ends with it.
+        // A session of its own, so that what a script started is killed with it.
         var platform = PlatformOptions()
         platform.createSession = true
-        platform.teardownSequence = [.gracefulShutDown(toProcessGroup: true, allowedDurationToNextStep: Limits.alertGrace)]
+        platform.teardownSequence = [.send(signal: .kill, toProcessGroup: true, allowedDurationToNextStep: .zero)]
         let options = platform
         let result = await withTaskGroup(of: Result<TerminationStatus, NoticeError>.self) { group in
             group.addTask {
@@ -86,7 +86,7 @@ struct NoticeCarrier: Sendable {
                 return .failure(.timeout(patience))
             }
             let first = await group.next() ?? .failure(.timeout(patience))
-            // Ends the command when it is the one that is late.
+            // Kills the command when it is the one that is late.
             group.cancelAll()
             return first
         }

@@ -204,9 +204,10 @@ private final class LogLines: Sendable {
         let sign = folder.file("sign")
         guard mkfifo(sign, 0o600) == 0 else { throw SupportFailure.system("making a fifo") }
         let reader = open(sign, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard reader >= 0 else { throw SupportFailure.system("opening a fifo") }
         defer { close(reader) }
         let carrier = NoticeCarrier(
-            target: .command(try script(folder, "exec 3> \(sign)\nsleep 1000 &\nwait")), group: MultiThreadedEventLoopGroup.singleton)
+            target: .command(try script(folder, "trap '' TERM\nexec 3> \(sign)\nsleep 1000 &\nwait")), group: MultiThreadedEventLoopGroup.singleton)
         let notice = AlertNotice(testOf: "https://relay.example", at: Timestamp(milliseconds: 0))
         await #expect(throws: NoticeError.timeout(.seconds(2))) { try await carrier.carry(notice, patience: .seconds(2)) }
         var byte: UInt8 = 0
