@@ -370,7 +370,7 @@ step "Purge"
 rm -r /etc/relayd/tls
 packages purge relayd chatctl
 grep -q 'deleting all users and messages' "$work/apt" || fail "purging does not say that it deletes messages"
-for path in /var/lib/relayd /etc/relayd /run/relayd /etc/apparmor.d/relayd /etc/cron.d/chatctl /usr/sbin/relayd /usr/bin/chatctl; do
+for path in /var/lib/relayd /etc/relayd /run/relayd /etc/apparmor.d/usr.sbin.relayd /etc/cron.d/chatctl /usr/sbin/relayd /usr/bin/chatctl; do
     [ ! -e "$path" ] || fail "purging left $path"
 done
 say "nothing is left"
