@@ -269,9 +269,12 @@ package actor Session {
     }
 
     private func sleep(_ duration: Duration) async {
-        let timer = loop.scheduleTask(in: TimeAmount(duration)) { [weak self] in self?.assumeIsolated { $0.wakeUp() } }
-        await withCheckedContinuation { wake = $0 }
-        timer.cancel()
+        var timer: Scheduled<Void>?
+        await withCheckedContinuation { continuation in
+            wake = continuation
+            timer = loop.scheduleTask(in: TimeAmount(duration)) { [weak self] in self?.assumeIsolated { $0.wakeUp() } }
+        }
+        timer?.cancel()
     }
 
     private func wakeUp() {

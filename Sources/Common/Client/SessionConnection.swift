@@ -60,8 +60,9 @@ extension Session {
     }
 
     private func streamEnd() async -> StreamEnd {
-        if let ended { return ended }
-        return await withCheckedContinuation { ending = $0 }
+        await withCheckedContinuation { continuation in
+            if let ended { continuation.resume(returning: ended) } else { ending = continuation }
+        }
     }
 
     /// A token that is good for a while yet.

@@ -58,12 +58,11 @@ extension Session {
     package func wait(for what: String, timeout: Duration? = nil, until condition: @escaping @Sendable (isolated Session) throws(ClientError) -> Bool)
         async throws(ClientError)
     {
-        if try condition(self) { return }
-        if let failure { throw failure }
-        guard state != nil else { throw .stopped }
-        let number = nextWaiter
-        nextWaiter += 1
+        // The first look is taken with the waiter in its place: between two of its own lines an actor may let others in wherever it awaits, and a task that
+        // prefers an executor does so even here, before the continuation is made.
         let result = await withCheckedContinuation { continuation in
+            let number = nextWaiter
+            nextWaiter += 1
             var waiter = Waiter(condition: condition, continuation: continuation)
             if let timeout {
                 waiter.timer = loop.scheduleTask(in: TimeAmount(timeout)) { [weak self] in
@@ -71,6 +70,7 @@ extension Session {
                 }
             }
             waiters[number] = waiter
+            check(number, waiter)
         }
         try result.get()
     }
@@ -106,24 +106,26 @@ extension Session {
     }
 
     func checkWaiters() {
-        for (number, waiter) in waiters {
-            let result: Result<Void, ClientError>
-            do throws(ClientError) {
-                if state != nil, try waiter.condition(self) {
-                    result = .success(())
-                } else if let failure {
-                    result = .failure(failure)
-                } else if state == nil {
-                    result = .failure(.stopped)
-                } else {
-                    continue
-                }
-            } catch {
-                result = .failure(error)
+        for (number, waiter) in waiters { check(number, waiter) }
+    }
+
+    private func check(_ number: Int, _ waiter: Waiter) {
+        let result: Result<Void, ClientError>
+        do throws(ClientError) {
+            if state != nil, try waiter.condition(self) {
+                result = .success(())
+            } else if let failure {
+                result = .failure(failure)
+            } else if state == nil {
+                result = .failure(.stopped)
+            } else {
+                return
             }
-            waiters[number] = nil
-            waiter.timer?.cancel()
-            waiter.continuation.resume(returning: result)
+        } catch {
+            result = .failure(error)
         }
+        waiters[number] = nil
+        waiter.timer?.cancel()
+        waiter.continuation.resume(returning: result)
     }
 }

@@ -4,6 +4,9 @@ import Synchronization
 
 /// Runs a task, and those that belong to it, on the thread that waits for its end: a command that asks one question needs no pool of threads, whose
 /// start takes longer than the question. Work for more than one processor prefers the pool (`globalConcurrentExecutor`). Any thread may hand it jobs.
+///
+/// An actor with an executor of its own is left by such a task at each await, even where a continuation is made: nothing may be taken for unchanged behind
+/// one. (The runtime's `mustSwitchToRun` compares the preferred executor with that of the running job, which an actor's executor does not name.)
 package final class CallingThread: TaskExecutor {
     private struct State {
         var jobs: [UnownedJob] = []
