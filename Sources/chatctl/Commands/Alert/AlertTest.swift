@@ -1,5 +1,6 @@
 import ArgumentParser
 import RelayControl
+import RelayModel
 
 /// `chatctl alert test`
 struct AlertTestCommand: AsyncParsableCommand {
@@ -10,7 +11,13 @@ struct AlertTestCommand: AsyncParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() async throws {
-        let reply = try await global.control.call(AlertTest())
+        let reply: AlertTest.Reply
+        do {
+            // What hangs is given up only then.
+            Talk.progress("handing a test over, for at most \(Limits.alertPatience.components.seconds) s")
+            defer { Talk.endProgress() }
+            reply = try await global.control.call(AlertTest())
+        }
         try global.output.show(reply) { $0.line("Handed over to \(reply.target) in \(Figures.count(reply.milliseconds)) ms.", .good) }
     }
 }
