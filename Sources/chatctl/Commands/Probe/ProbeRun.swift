@@ -114,9 +114,8 @@ final class ProbeRun {
     }
 
     private func receive(_ text: String, _ session: Session) async throws {
-        try await session.wait(for: "the message", timeout: timeout) { session in
-            let found = try? session.read { state throws(ClientError) in try state.history().contains { $0.text == text } }
-            return found ?? false
+        try await session.wait(for: "the message", timeout: timeout) { session throws(ClientError) in
+            try session.read { state throws(ClientError) in try state.history().contains { $0.text == text } }
         }
     }
 
