@@ -13,9 +13,12 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive NO_COLOR=1 SYSTEMD_PAGER=
 
 previous=
 if [ "${1:-}" = --previous ]; then previous=$(cd "$2" && pwd); shift 2; fi
-[ $# -eq 2 ] || { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 64; }
+[[ $# -eq 2 && ${1##*/} == relayd_* && ${2##*/} == chatctl_* ]] || { sed -n '2,/^set -/{/^set -/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 64; }
 debs=()
-for deb; do debs+=("$(readlink -f "$deb")"); done
+for deb; do
+    [ -f "$deb" ] || { echo "there is no $deb" >&2; exit 64; }
+    debs+=("$(readlink -f "$deb")")
+done
 
 work=$(mktemp -d)
 chmod 755 "$work"

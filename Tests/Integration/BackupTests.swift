@@ -228,7 +228,7 @@ import Testing
         #expect(await relay.terminate() == .exited(0))
         try await relay.start()
         // The store fits, and its copy with the page behind it does not.
-        try await relay.limitFileSize(to: BackupFile.size(relay.storePath) + 1000)
+        try await relay.limitFileSize(to: Database.fileBytes(relay.storePath) + 1000)
         let failed = try await relay.chatctl.run("backup", "create")
         #expect(failed.status == .exited(1) && failed.standardError.contains("the backup failed"), "\(failed.standardError)")
         #expect(try FileManager.default.contentsOfDirectory(atPath: relay.directory.file("backups")) == [])

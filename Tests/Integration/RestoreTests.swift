@@ -93,7 +93,7 @@ import Testing
         _ = try await relay.chatctl.addUser("bob")
         await relay.kill()
         let log = relay.storePath + "-wal"
-        #expect(BackupFile.size(log) > 0)
+        #expect(Database.logBytes(relay.storePath) > 0)
 
         let faults = try Preload.Faults(relay.directory)
         func apply(_ action: Preload.Faults.Action, _ operation: Preload.Faults.Operation, on file: Preload.Faults.File, passing: Int)

@@ -201,5 +201,6 @@ package struct BackupFile: Sendable {
         return Int(clamping: status.f_bavail) * Int(status.f_frsize)
     }
 
-    package static func size(_ path: String) -> Int { Database.fileBytes(path) }
+    /// 0 when there is none.
+    package var bytes: Int { Database.fileBytes(path) }
 }

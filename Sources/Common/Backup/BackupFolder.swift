@@ -42,7 +42,7 @@ package struct BackupFolder: Sendable {
     package func entries() throws(BackupError) -> [BackupEntry] {
         names(ending: Self.ending).map { name in
             let file = file(name)
-            return BackupEntry(name: name, bytes: BackupFile.size(file.path), manifest: Result { () throws(BackupError) in try file.manifest() })
+            return BackupEntry(name: name, bytes: file.bytes, manifest: Result { () throws(BackupError) in try file.manifest() })
         }.sorted { left, right in
             // One without a readable manifest has no time, and comes last.
             let times = [left, right].map { try? $0.manifest.get().at }
@@ -146,7 +146,7 @@ package struct BackupFolder: Sendable {
             guard answer == "ok" else { throw BackupError.damaged("the store itself is damaged: \(answer)") }
             contents = try StoreContents(of: database)
         }
-        let bytes = BackupFile.size(partial)
+        let bytes = Database.fileBytes(partial)
         let hash = StreamHash()
         var read = 0
         try BackupFile.pieces(of: file, bytes: bytes) { piece throws(BackupError) in

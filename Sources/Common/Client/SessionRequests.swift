@@ -54,12 +54,12 @@ extension Session {
     /// Why the session ended by itself.
     package var endedBecause: ClientError? { failure }
 
-    /// Waits until the condition holds. It is looked at after each burst and each change.
+    /// Waits until the condition holds. It is looked at now, and after each burst and each change.
     package func wait(for what: String, timeout: Duration? = nil, until condition: @escaping @Sendable (isolated Session) throws(ClientError) -> Bool)
         async throws(ClientError)
     {
-        // The first look is taken with the waiter in its place: between two of its own lines an actor may let others in wherever it awaits, and a task that
-        // prefers an executor does so even here, before the continuation is made.
+        // The first look comes when the waiter is in its place: a task that prefers an executor leaves the actor at each await, so that others may run
+        // before the continuation is made.
         let result = await withCheckedContinuation { continuation in
             let number = nextWaiter
             nextWaiter += 1

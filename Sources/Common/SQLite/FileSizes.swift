@@ -2,6 +2,7 @@ import Glibc
 
 /// Any thread; 0 when there is no such file.
 extension Database {
+    /// Of one file.
     package static func fileBytes(_ path: String) -> Int {
         var status = stat()
         return stat(path, &status) == 0 ? Int(status.st_size) : 0

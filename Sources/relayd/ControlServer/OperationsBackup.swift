@@ -38,9 +38,9 @@ extension Operations {
                 progress: progress.map { BackupStatus.Progress(phase: $0.phase.rawValue, fraction: $0.fraction) }, finished: nil, failure: nil)
             switch result {
             case .success(let done)?:
-                let path = backups.folder.file(done.name).path
+                let file = backups.folder.file(done.name)
                 reply.finished = BackupStatus.Finished(
-                    backup: BackupRecord(name: done.name, bytes: BackupFile.size(path), done.manifest), path: path, rows: done.manifest.rows,
+                    backup: BackupRecord(name: done.name, bytes: file.bytes, done.manifest), path: file.path, rows: done.manifest.rows,
                     findings: done.findings, milliseconds: Int(done.took.milliseconds))
             case .failure(let error)?: reply.failure = ControlError(error, backups.folder.path)
             case nil: break

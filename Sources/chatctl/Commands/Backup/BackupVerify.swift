@@ -26,7 +26,7 @@ struct BackupVerifyCommand: AsyncParsableCommand {
                 let manifest = verdict.manifest
                 finished = BackupStatus.Finished(
                     backup: BackupRecord(
-                        name: backup, bytes: BackupFile.size(backup), at: manifest.at, relayVersion: manifest.relayVersion, schema: manifest.schema,
+                        name: backup, bytes: file.bytes, at: manifest.at, relayVersion: manifest.relayVersion, schema: manifest.schema,
                         reason: manifest.reason.rawValue), path: backup, rows: manifest.rows, findings: verdict.findings, milliseconds: 0)
                 Talk.endProgress()
             } catch {
