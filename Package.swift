@@ -169,7 +169,7 @@ let package = Package(
         tests("RelayTLSTests", "Common/TLS", ["RelayTLS", "RelayModel", "RelayTestSupport", "COpenSSL", nioCore, nioEmbedded]),
         tests(
             "RelayHTTPTests", "Common/HTTP", ["RelayHTTP", "RelayModel", "RelayTLS", "RelayTestSupport", nioCore, nioPosix, nioHTTP1, nioWebSocket]),
-        tests("RelayListeningTests", "relayd/Listening", ["RelayListening", nioCore, nioEmbedded]),
+        tests("RelayListeningTests", "relayd/Listening", ["RelayListening", "RelayModel", nioCore, nioEmbedded]),
         tests("RelayBackupTests", "Common/Backup", ["RelayBackup", "RelayCrypto", "RelayModel", "RelaySQLite", "RelayTestSupport"]),
         tests(
             "RelayClientTests", "Common/Client",

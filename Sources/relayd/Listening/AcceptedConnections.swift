@@ -1,4 +1,5 @@
 import NIOCore
+import RelayModel
 
 /// The connections of a listening socket: at most so many at once, further ones wait in the kernel until one ends; and when the server is to end,
 /// each is told. Confined to the listening channel's event loop, hence unchecked.
@@ -12,6 +13,8 @@ final class AcceptedConnections: ChannelDuplexHandler, @unchecked Sendable {
 
     private let limit: Int
     private var open: [ObjectIdentifier: any Channel] = [:]
+    /// On their way to the one who serves them.
+    private var settingUp: Set<ObjectIdentifier> = []
     private var context: ChannelHandlerContext?
     /// Somebody wants to accept, and has to wait until a connection ends.
     private var isFull = false
@@ -26,30 +29,46 @@ final class AcceptedConnections: ChannelDuplexHandler, @unchecked Sendable {
         let channel = unwrapInboundIn(data)
         let name = ObjectIdentifier(channel)
         open[name] = channel
+        settingUp.insert(name)
         let loop = context.eventLoop
         channel.closeFuture.whenComplete { [self] _ in loop.execute { self.ended(name) } }
         context.fireChannelRead(data)
-        if isEnding { Self.tell(channel) }
     }
 
     func read(context: ChannelHandlerContext) {
-        isFull = open.count >= limit
+        isFull = isEnding || open.count >= limit
         if !isFull { context.read() }
     }
 
     private func ended(_ name: ObjectIdentifier) {
         open[name] = nil
+        settingUp.remove(name)
         if isFull, let context { read(context: context) }
     }
 
-    /// Accepts nobody any more, and tells all connections (`ChannelShouldQuiesceEvent`); each ends when it has done what it was asked.
-    func end() {
+    /// A connection is set up, or could not be.
+    func setUp(_ channel: any Channel) { settingUp.remove(ObjectIdentifier(channel)) }
+
+    /// Accepts nobody any more; a moment later closes the socket and tells all connections (`ChannelShouldQuiesceEvent`), each of which ends when it has
+    /// done what it was asked.
+    ///
+    /// Without that moment, whoever was accepted just before would be sent away with a request that nobody has read. And a connection that is still being
+    /// set up, on another loop, when the socket closes, is dropped by NIO on its way to the one who serves it: that ends the process
+    /// ("Deinited NIOAsyncWriter without calling finish()").
+    /// - Parameter loop: the listening channel's, which may have failed by now.
+    func end(on loop: any EventLoop) {
         isEnding = true
-        context?.close(promise: nil)
-        for channel in open.values { Self.tell(channel) }
+        try? context?.channel.syncOptions?.setOption(.autoRead, value: false)  // Fails only when it is closed.
+        if open.isEmpty { context?.close(promise: nil) } else { tellSoon(on: loop) }
     }
 
-    private static func tell(_ channel: any Channel) {
-        channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+    private func tellSoon(on loop: any EventLoop) {
+        loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.lastRequestPatience)) { [self] in
+            guard settingUp.isEmpty else { return tellSoon(on: loop) }
+            context?.close(promise: nil)
+            for channel in open.values {
+                channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+            }
+        }
     }
 }

@@ -55,7 +55,8 @@ package struct HTTPListener: Sendable {
                 }
             }
         } onGracefulShutdown: {
-            server.channel.eventLoop.execute { accepted.end() }
+            let loop = server.channel.eventLoop
+            loop.execute { accepted.end(on: loop) }
         }
     }
 
@@ -70,7 +71,9 @@ package struct HTTPListener: Sendable {
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(accepted) }
             }
-        let setUp: @Sendable (any Channel) -> EventLoopFuture<Child.Value> = { child.setup(channel: $0, logger: logger) }
+        let setUp: @Sendable (any Channel) -> EventLoopFuture<Child.Value> = { channel in
+            child.setup(channel: channel, logger: logger).always { _ in channel.parent?.eventLoop.execute { accepted.setUp(channel) } }
+        }
         switch place {
         case .address(let host, let port): return try await bootstrap.bind(host: host, port: port, childChannelInitializer: setUp)
         case .unixSocket(let path):

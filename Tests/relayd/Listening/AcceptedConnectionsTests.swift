@@ -1,5 +1,6 @@
 import NIOCore
 import NIOEmbedded
+import RelayModel
 import Testing
 
 @testable import RelayListening
@@ -9,7 +10,12 @@ import Testing
     private final class Reads: ChannelOutboundHandler {
         typealias OutboundIn = Never
         var count = 0
+        var isClosed = false
         func read(context: ChannelHandlerContext) { count += 1 }
+        func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+            isClosed = true
+            context.close(mode: mode, promise: promise)
+        }
     }
 
     /// Notes that its connection was told.
@@ -50,26 +56,51 @@ import Testing
 
     @Test func theEndIsToldToAll() throws {
         let connections = AcceptedConnections(limit: 10)
-        let (server, _) = try server(connections)
+        let (server, reads) = try server(connections)
         let told = (0..<3).map { _ in Told() }
         let accepted = told.map { EmbeddedChannel(handler: $0, loop: loop) }
-        for connection in accepted[..<2] { try server.writeInbound(connection as any Channel) }
+        for connection in accepted[..<2] {
+            try server.writeInbound(connection as any Channel)
+            connections.setUp(connection)
+        }
         _ = try accepted[0].finish()
         loop.run()
-        connections.end()
+        connections.end(on: loop)
         loop.run()
-        #expect(told.map(\.count) == [0, 1, 0])
-        #expect(!server.isActive)
+        // It may be about to say what it wants, and another one be on its way to here.
+        #expect(told.map(\.count) == [0, 0, 0] && !reads.isClosed)
+        server.read()
+        #expect(reads.count == 0)
+        loop.advanceTime(by: TimeAmount(Limits.lastRequestPatience))
+        #expect(told.map(\.count) == [0, 1, 0] && reads.isClosed)
     }
 
-    /// It came just before the socket was closed.
-    @Test func aLateOneIsToldToo() throws {
+    /// It was accepted when the end came, and is set up on another loop: until then the socket stays open.
+    @Test func aLateOneIsWaitedFor() throws {
         let connections = AcceptedConnections(limit: 10)
-        let (server, _) = try server(connections)
-        connections.end()
+        let (server, reads) = try server(connections)
         let told = Told()
-        server.pipeline.fireChannelRead(EmbeddedChannel(handler: told, loop: loop) as any Channel)
+        let late = EmbeddedChannel(handler: told, loop: loop)
+        try server.writeInbound(late as any Channel)
+        connections.end(on: loop)
+        for _ in 0..<2 {
+            loop.advanceTime(by: TimeAmount(Limits.lastRequestPatience))
+            #expect(told.count == 0 && !reads.isClosed)
+        }
+        connections.setUp(late)
+        loop.advanceTime(by: TimeAmount(Limits.lastRequestPatience))
+        #expect(told.count == 1 && reads.isClosed)
+    }
+
+    /// One that ended before it was set up.
+    @Test func nobodyWaitsForOneThatIsGone() throws {
+        let connections = AcceptedConnections(limit: 10)
+        let (server, reads) = try server(connections)
+        let gone = EmbeddedChannel(loop: loop)
+        try server.writeInbound(gone as any Channel)
+        _ = try gone.finish()
         loop.run()
-        #expect(told.count == 1)
+        connections.end(on: loop)
+        #expect(reads.isClosed)
     }
 }
