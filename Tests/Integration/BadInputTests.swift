@@ -317,6 +317,21 @@ import Testing
         #expect(await bench.relay.terminate() == .exited(0))
     }
 
+    @Test(.timeLimit(.minutes(10))) func aConnectionLostInTheMiddleOfARequestIsNoFaultOfTheRelay() async throws {
+        let bench = try await Bench()
+        let port = bench.relay.port
+        try await blocking {
+            let connection = try RawConnection(port: port)
+            // In one piece: when the first is answered, the second has been read, too.
+            connection.send("GET /v1/info HTTP/1.1\r\nHost: relay\r\n\r\nPOST /v1/enrol HTTP/1.1\r\nHost: relay\r\nContent-Length: 100\r\n\r\n{")
+            #expect(try connection.readReply().status == 200)
+            connection.reset()
+        }
+        let line = await bench.relay.line { $0.contains("path=/v1/enrol") }
+        #expect(line?.contains("debug gateway: request refused code=malformed") == true, "\(line ?? "no line")")
+        #expect(await bench.relay.terminate() == .exited(0))
+    }
+
     @Test(.timeLimit(.minutes(10))) func tenThousandRandomFrames() async throws {
         let bench = try await Bench()
         let alice = try await bench.device("alice")

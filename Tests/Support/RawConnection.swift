@@ -61,6 +61,14 @@ package final class RawConnection: @unchecked Sendable {
     /// No more bytes will come from here.
     package func finishSending() { shutdown(descriptor, Int32(SHUT_WR)) }
 
+    /// Ends the connection as a client that has lost its network: with a reset (TCP's RST), whatever is under way. Nothing can be done with it afterwards.
+    package func reset() {
+        // Connecting to no address resets; the descriptor stays this object's. connect(2): AF_UNSPEC dissolves the association.
+        var nowhere = sockaddr()
+        nowhere.sa_family = sa_family_t(AF_UNSPEC)
+        _ = Foundation.connect(descriptor, &nowhere, socklen_t(MemoryLayout<sockaddr>.size))
+    }
+
     package enum Ending: Error { case closed, silent }
 
     private func fill() throws {

@@ -65,7 +65,17 @@ extension Request {
 
     private func collect(_ maxBytes: Int) async throws -> ByteBuffer {
         if let length = headers[.contentLength].flatMap({ Int($0) }), length > maxBytes { throw Request.tooLarge(maxBytes) }
-        do { return try await body.collect(upTo: maxBytes) } catch is NIOTooManyBytesError { throw Request.tooLarge(maxBytes) }
+        do {
+            return try await body.collect(upTo: maxBytes)
+        } catch is NIOTooManyBytesError {
+            throw Request.tooLarge(maxBytes)
+        } catch let error as HTTPParserError {
+            // Hummingbird answers what is not HTTP itself.
+            throw error
+        } catch {
+            // A phone that lost its network, which is no fault of the relay's: nobody is there to read this.
+            throw WireFailure.malformed("the connection ended in the middle of the request")
+        }
     }
 
     private static func tooLarge(_ maxBytes: Int) -> WireFailure { WireFailure(.tooLarge, "the request's body may have \(maxBytes) bytes") }
