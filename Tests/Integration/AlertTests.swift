@@ -39,7 +39,7 @@ import Testing
         #expect(try await chatctl.run("alert", "ack").status == .exited(64))
         #expect(try await chatctl.run("alert", "ack", "99").status == .exited(1))
 
-        await relay.kill()
+        try await relay.kill()
         try await relay.start()
         let known: AlertList.Reply = try await chatctl.json(["alert", "ack", "--all", "--reason", "told her"])
         #expect(known.alerts.map(\.alert) == [alert.alert] && known.alerts[0].acknowledgedAt != nil)

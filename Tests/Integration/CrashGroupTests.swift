@@ -172,7 +172,7 @@ final class CrashedGroup: @unchecked Sendable {
                 for try await one in tasks { written.append(one) }
             }
         } catch {
-            await relay.kill()
+            try await relay.kill()
             throw error
         }
         kills += 1

@@ -32,7 +32,7 @@ import Testing
         for round in 0..<6 {
             let wanted = min(missed - 1, bob.log.received.count + Int.random(in: 20...250, using: &random))
             try await bob.wait(for: "\(wanted) messages") { $0.received.count >= wanted }
-            await relay.kill()
+            try await relay.kill()
             if round % 3 == 2 {
                 try await bob.close()
                 try bob.reopen()

@@ -47,7 +47,7 @@ import Testing
                 for conversation in conversations.prefix(1) { try await conversation.waitUntil(answered: wanted) }
                 // Not a wait for anything: the moment of the kill is meant to be arbitrary between two commits.
                 try await Task.sleep(for: .microseconds(Int.random(in: 0...20_000, using: &random)))
-                await relay.kill()
+                try await relay.kill()
                 kills += 1
                 try await relay.start()
             }

@@ -226,7 +226,7 @@ import Testing
             #expect(refused.status == .exited(77) && refused.standardError.contains("chatctl user erase cancel alice"), "\(refused)")
         }
         // Also behind a restart.
-        await relay.kill()
+        try await relay.kill()
         try await relay.start()
         #expect(try await chatctl.json(["user", "erase", "status", "alice"], as: UserEraseStatus.Reply.self).erasures.count == 1)
         let cancelled = try await chatctl.run("user", "erase", "cancel", "alice", "--reason", "a mistake")
@@ -280,7 +280,7 @@ import Testing
             faults.disarm()
             if struck.succeeded {
                 // Fewer commits than that.
-                await relay.kill()
+                try await relay.kill()
             } else {
                 #expect(await relay.ended() == .signalled(SIGKILL))
             }

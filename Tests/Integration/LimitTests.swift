@@ -147,7 +147,7 @@ import Testing
         #expect(try await chatctl.json(["user", "show", "bot"], as: UserRecord.self).noLimits)
         let suspended: UserRecord = try await chatctl.json(["user", "suspend", "bot", "--reason", "too loud"])
         #expect(suspended.suspendedAt != nil && suspended.suspendedReason == "too loud")
-        await relay.kill()
+        try await relay.kill()
         try await relay.start()
         var shown: UserRecord = try await chatctl.json(["user", "show", "bot"])
         #expect(shown.relations != nil)

@@ -50,10 +50,10 @@ import Testing
         for end in [
             relay.terminate,
             {
-                await relay.kill(); return nil
+                try await relay.kill(); return nil
             },
         ] {
-            _ = await end()
+            _ = try await end()
             try await relay.start()
             #expect(try await chatctl.json(["metrics", "people"], as: MetricsPeople.Reply.self) == published)
             #expect(try await relay.control.call(MetricsPeople()) == published)

@@ -91,7 +91,7 @@ import Testing
         #expect(try await relay.chatctl.run("user", "suspend", Self.users[3], "--reason", "fleamarket").succeeded)
         _ = try await relay.chatctl.run("user", "show", "nobody-of-that-name")
         for device in devices.values { try await device.close() }
-        await relay.kill()
+        try await relay.kill()
         try await relay.start()
         guard let process = relay.processID else { throw SupportFailure("relayd is not running") }
         #expect(try await Subprocess.run("prlimit", ["--pid", "\(process)", "--core=0:"]).status == .exited(0))

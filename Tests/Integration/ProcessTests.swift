@@ -27,10 +27,21 @@ import Testing
         let relay = try RelayProcess()
         try await relay.start()
         _ = try await relay.chatctl.addUser("alice")
-        await relay.kill()
+        try await relay.kill()
         try await relay.start()
         #expect(try await relay.chatctl.run("user", "show", "alice").succeeded)
         await relay.terminate()
+    }
+
+    /// Whatever ends it in the middle of a test must be seen by the test that kills it.
+    @Test(.timeLimit(.minutes(10))) func anEarlierEndIsNotTakenForAKill() async throws {
+        let relay = try RelayProcess()
+        try await relay.start()
+        relay.send(SIGTERM)
+        // Its output ends with it.
+        _ = await relay.line(where: { _ in false })
+        let failure = await #expect(throws: SupportFailure.self) { try await relay.kill() }
+        #expect(failure?.description.contains("ended by itself, with exit status 0") == true)
     }
 
     @Test(.timeLimit(.minutes(10)), arguments: ["[listen]\naddress = \"0.0.0.0:18999\"\n", "[listen]\nadress = \"127.0.0.1:1\"\n", "[listen\n"])

@@ -37,7 +37,7 @@ import Testing
             let last = try await chatctl.json(["retention", "status"], as: RetentionStatus.Reply.self).lastPurge
             let purge = try chatctl.start(["retention", "purge", "--reason", "test"])
             if try await someWent(chatctl, after: last) { kills += 1 }
-            await relay.kill()
+            try await relay.kill()
             _ = await purge.waitForExit()
             try await relay.start()
         }

@@ -91,7 +91,7 @@ import Testing
         }
         var early: Database? = try reader()
         _ = try await relay.chatctl.addUser("bob")
-        await relay.kill()
+        try await relay.kill()
         let log = relay.storePath + "-wal"
         #expect(Database.logBytes(relay.storePath) > 0)
 

@@ -61,7 +61,7 @@ import Testing
         func complaint(_ listening: [(name: String, descriptor: Int32)]) async throws -> String {
             let relay = try RelayProcess(listening: listening)
             do { try await relay.start() } catch { return "\(error)" }
-            await relay.kill()
+            try await relay.kill()
             return "it started"
         }
         let socket = try ListeningSocket()

@@ -183,7 +183,7 @@ import Testing
             faults.arm(.kill, .any, passing: round == 0 ? 0 : round == 1 ? calls - 1 : Int.random(in: 0..<calls, using: &random))
             // A start that has less left to do than the first one had is not struck.
             do { try await relay.start() } catch { killed += 1 }
-            await relay.kill()
+            try await relay.kill()
             faults.disarm()
         }
         print("killed upgrade: a start makes \(calls) calls of the disk, \(killed) starts were killed")

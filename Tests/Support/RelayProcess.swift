@@ -143,8 +143,11 @@ package final class RelayProcess: Sendable {
 
     package func send(_ signal: Int32) { state.withLock { $0.running }?.send(signal) }
 
-    /// SIGKILL: as a crash.
-    package func kill() async { _ = await stop(SIGKILL) }
+    /// SIGKILL: it ends without a chance to finish anything. Throws what it said when it had crashed by itself: a test that went on would hide that.
+    package func kill() async throws {
+        guard let status = await stop(SIGKILL), status != .signalled(SIGKILL) else { return }
+        throw SupportFailure("relayd had ended by itself, with \(status):\n\(standardError.suffix(20_000))")
+    }
 
     /// SIGTERM: as systemd does it. Gives the exit status.
     @discardableResult package func terminate() async -> ExitStatus? { await stop(SIGTERM) }
@@ -182,7 +185,8 @@ package final class RelayProcess: Sendable {
 
     private func stop(_ signal: Int32?) async -> ExitStatus? {
         guard let process = state.withLock({ $0.running }) else { return nil }
-        if let signal { process.send(signal) }
+        // Ended in the middle of it, it would leave the reporter behind, which holds its output open for ever.
+        if let signal, !process.isReportingACrash { process.send(signal) }
         let status = await process.waitForExit()
         await process.standardError.waitForEnd()
         state.withLock {

@@ -11,6 +11,9 @@ package enum ExitStatus: Sendable, Equatable, CustomStringConvertible {
         self = signal == 0 ? .exited((waitStatus >> 8) & 0xff) : .signalled(signal)
     }
 
+    /// By a signal that a program gets for a fault of its own.
+    var isCrash: Bool { [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV].contains { self == .signalled($0) } }
+
     package var description: String {
         switch self {
         case .exited(let code): "exit status \(code)"
@@ -54,6 +57,15 @@ package final class Subprocess: Sendable {
             typing.withLock { $0 = inputDescriptor }
         }
         let exit = self.exit
+        let errors = standardError
+        exit.whenEnded { status in
+            // The test sees a closed connection at most.
+            guard status.isCrash else { return }
+            Task {
+                await errors.waitForEnd()
+                print("\(program) crashed with \(status):\n\(errors.text.suffix(20_000))")
+            }
+        }
         Thread.detachNewThread {
             var info = siginfo_t()
             // First wait without reaping, so that the number cannot belong to another process while `send` uses it.
@@ -150,6 +162,16 @@ package final class Subprocess: Sendable {
 
     package var isRunning: Bool { exit.isRunning }
 
+    /// A Swift program that has crashed starts another one, `swift-backtrace`, which says where, and ends when that is done.
+    var isReportingACrash: Bool {
+        let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(processID)/task")) ?? []
+        let children = threads.flatMap { thread in
+            // proc_pid_task(5): every thread lists the processes that it made.
+            (try? String(contentsOfFile: "/proc/\(processID)/task/\(thread)/children", encoding: .utf8))?.split(whereSeparator: \.isWhitespace) ?? []
+        }
+        return children.contains { (try? String(contentsOfFile: "/proc/\($0)/comm", encoding: .utf8))?.hasPrefix("swift-backtrac") == true }
+    }
+
     /// Runs a program to its end.
     package static func run(
         _ program: String, _ arguments: [String], environment: [String: String] = ProcessInfo.processInfo.environment, input: [UInt8] = []
@@ -164,7 +186,7 @@ package final class Subprocess: Sendable {
     /// A descriptor that poll(2) reports (POLLHUP) once the program has ended. The caller closes it.
     func descriptorThatHangsUpAtExit() throws -> Int32 {
         let channel = try Subprocess.starting.withLock { _ in try Channel() }
-        exit.whenEnded { close(channel.writing) }
+        exit.whenEnded { _ in close(channel.writing) }
         return channel.reading
     }
 }
@@ -215,13 +237,12 @@ private final class Exit: Sendable {
         state.withLock { if $0.status == nil { kill(pid, signal) } }
     }
 
-    func whenEnded(_ body: @escaping @Sendable () -> Void) { register { _ in body() } }
-
     func wait() async -> ExitStatus {
-        await withCheckedContinuation { continuation in register { continuation.resume(returning: $0) } }
+        await withCheckedContinuation { continuation in whenEnded { continuation.resume(returning: $0) } }
     }
 
-    private func register(_ waiter: @escaping @Sendable (ExitStatus) -> Void) {
+    /// Called once it has ended, at once when it has.
+    func whenEnded(_ waiter: @escaping @Sendable (ExitStatus) -> Void) {
         let ended = state.withLock { state -> ExitStatus? in
             if state.status == nil { state.waiters.append(waiter) }
             return state.status

@@ -55,7 +55,7 @@ import Testing
     @Test func aSocketLeftByACrashIsReplaced() async throws {
         let relay = try RelayProcess()
         try await relay.start()
-        await relay.kill()
+        try await relay.kill()
         #expect(FileManager.default.fileExists(atPath: relay.controlSocket))
         try await relay.start()
         #expect(try await relay.chatctl.status().users == 0)
