@@ -294,7 +294,9 @@ extension Reader {
             case .after(let seq):
                 for stay in stays where stay.leftSeq > seq {
                     if stay.hasGap, seq < stay.gapSeq { found.append(Reader.gap(stay)) }
-                    try history(stay, max(seq + 1, stay.first)...stay.leftSeq, "ASC", limit - found.count, &room, user, into: &found)
+                    let low = max(seq + 1, stay.first)
+                    // Of a member who left early, nothing may be there any more.
+                    if low <= stay.leftSeq { try history(stay, low...stay.leftSeq, "ASC", limit - found.count, &room, user, into: &found) }
                 }
             case .before(let seq):
                 for stay in stays.reversed() where stay.joinedSeq < seq {

@@ -324,6 +324,23 @@ import Testing
         await reopened.close()
     }
 
+    @Test func ofAMemberWhoLeftEverythingMayExpire() async throws {
+        let club = try await Club(2, members: 2)
+        let (a, b) = (club.users[0], club.users[1])
+        _ = try await club.send(a, to: [a, b])
+        guard case .sent(let left) = try await club.tryChange(b, .leave) else { throw World.Failure() }
+        for _ in 1...3 { _ = try await club.send(a, to: [a]) }
+        guard case .purged = try await club.world.perform(.purge([PurgeEnd(chat: club.group, seq: left.chatSeq + 2, mayBeUnread: true)]))
+        else { throw World.Failure() }
+        let group = club.group
+        for start in [Reader.PageStart.after(0), .before(UInt64(Int64.max))] {
+            let history = try await club.world.store.readers.read { try $0.messages(of: group, for: b, start, limit: 10, bytes: 1 << 20) }
+            #expect(history.map(\.chatSeq) == [left.chatSeq])
+            guard case .gone? = history.first?.extra else { throw World.Failure() }
+        }
+        await club.world.store.close()
+    }
+
     /// Random changes and sends against a model of who is in: everybody finds exactly what lies between joining and leaving, in pages of any
     /// size, and the recorded commands give the same tables again.
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func membershipIsRespected(seed: UInt64) async throws {
