@@ -116,6 +116,8 @@ package actor Alerts {
             group.addTask { await self.repeating { await self.look() } }
             group.addTask { await self.repeating { await self.handOver() } }
         }
+        // What happened since the last look, while the connections ended.
+        await look()
         await record(all: true)
     }
 

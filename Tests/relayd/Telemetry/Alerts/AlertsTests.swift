@@ -74,6 +74,24 @@ private final class LogLines: Sendable {
         await scene.store.close()
     }
 
+    /// Whoever stops the relay within a second of it.
+    @Test func whatWasRaisedJustBeforeTheEndIsKept() async throws {
+        try await run { scene in
+            let watch = Task {
+                while !Task.isCancelled { await Task.yield() }
+                await scene.alerts.run()
+            }
+            scene.inbox.raise(AlertEvent(.blockedSender))
+            watch.cancel()
+            await watch.value
+            #expect(await scene.alerts.rows.map(\.kind) == [.blockedSender])
+            let kept = try await scene.store.readers.read { try $0.alerts() }
+            #expect(kept.map(\.kind) == [.blockedSender])
+            let texts = scene.log.texts.withLock { $0 }
+            #expect(texts.contains { $0.contains("kind=blocked_sender") }, "\(texts)")
+        }
+    }
+
     @Test func whatIsRaisedIsKeptAndSaidWithoutAName() async throws {
         let (folder, clock) = (try TemporaryDirectory(), ManualWallClock(SystemWallClock().now()))
         let first = try await scene(folder, clock)
