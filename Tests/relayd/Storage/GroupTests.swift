@@ -342,14 +342,18 @@ import Testing
     }
 
     /// Random changes and sends against a model of who is in: everybody finds exactly what lies between joining and leaving, in pages of any
-    /// size, and the recorded commands give the same tables again.
+    /// size; when more and more of it expires, a gap marker in its place for each stay; and the recorded commands give the same tables again.
     @Test(arguments: 1...6 as ClosedRange<UInt64>) func membershipIsRespected(seed: UInt64) async throws {
         var random = SeededGenerator(seed: seed)
         let club = try await Club(6, members: 3, record: true)
         var members = Set(club.users[..<3])
         var owner = club.users[0]
         var expected: [UserID: [UInt64]] = [:]
-        for user in members { expected[user] = [1] }
+        var stays: [UserID: [(joined: UInt64, left: UInt64)]] = [:]
+        for user in members {
+            expected[user] = [1]
+            stays[user] = [(1, .max)]
+        }
         var seq: UInt64 = 1
         for _ in 0..<120 {
             let user = try #require(club.users.randomElement(using: &random))
@@ -383,23 +387,48 @@ import Testing
             #expect(sent.chatSeq == seq, "seed \(seed)")
             members = after
             for user in before.union(after) { expected[user, default: []].append(seq) }
+            for user in after.subtracting(before) { stays[user, default: []].append((seq, .max)) }
+            for user in before.subtracting(after) { stays[user, default: []][stays[user, default: []].count - 1].left = seq }
         }
-        for user in club.users {
-            var found: [UInt64] = []
-            var cursor: UInt64 = 0
-            while true {
-                let page = try await club.mailbox(user, after: cursor, limit: Int.random(in: 1...20, using: &random))
-                found += page.envelopes.filter { $0.chat == club.group }.map(\.chatSeq)
-                guard let last = page.envelopes.last else { break }
-                #expect(last.mailboxSeq > cursor, "seed \(seed)")
-                cursor = last.mailboxSeq
-                if page.complete { break }
+        var floor: UInt64 = 0
+        for _ in 0..<4 {
+            for user in club.users {
+                let gaps = stays[user, default: []].filter { $0.joined <= floor }.map { min(floor, $0.left) }
+                let all = gaps + expected[user, default: []].filter { $0 > floor }
+                #expect(try await mailboxInPages(club, user, &random) == all, "seed \(seed), up to \(floor) expired")
+                guard stays[user] != nil else { continue }
+                for start in [0, seq, UInt64.random(in: 0...seq, using: &random)] {
+                    let (newer, older) = try await club.world.store.readers.read { [group = club.group] reader in
+                        (
+                            try reader.messages(of: group, for: user, .after(start), limit: 1000, bytes: 1 << 20),
+                            try reader.messages(of: group, for: user, .before(start), limit: 1000, bytes: 1 << 20)
+                        )
+                    }
+                    #expect(newer.map(\.chatSeq) == all.filter { $0 > start }, "seed \(seed), up to \(floor) expired, after \(start)")
+                    #expect(older.map(\.chatSeq) == all.filter { $0 < start }.reversed(), "seed \(seed), up to \(floor) expired, before \(start)")
+                }
             }
-            #expect(found == expected[user, default: []], "seed \(seed)")
+            floor = UInt64.random(in: floor...seq, using: &random)
+            guard case .purged = try await club.world.perform(.purge([PurgeEnd(chat: club.group, seq: floor, mayBeUnread: true)]))
+            else { throw World.Failure() }
         }
         await club.world.store.close()
         let copy = club.world.directory.file("copy.db")
         _ = try Replay.apply(record: club.world.directory.file("record"), toStoreAt: copy, batch: 7)
         #expect(try StoreDump.tables(ofStoreAt: copy) == StoreDump.tables(ofStoreAt: club.world.directory.file("relay.db")), "seed \(seed)")
+    }
+
+    /// The group's sequences in a user's mailbox.
+    private func mailboxInPages(_ club: Club, _ user: UserID, _ random: inout SeededGenerator) async throws -> [UInt64] {
+        var found: [UInt64] = []
+        var cursor: UInt64 = 0
+        while true {
+            let page = try await club.mailbox(user, after: cursor, limit: Int.random(in: 1...20, using: &random))
+            found += page.envelopes.filter { $0.chat == club.group }.map(\.chatSeq)
+            guard let last = page.envelopes.last else { return found }
+            #expect(last.mailboxSeq > cursor)
+            cursor = last.mailboxSeq
+            if page.complete { return found }
+        }
     }
 }
