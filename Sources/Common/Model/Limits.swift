@@ -297,8 +297,8 @@ package enum Limits {
 
     // MARK: Stopping
 
-    /// From when nobody is accepted any more to when the socket and the connections that were asked nothing are closed: a client that has just connected is at its first
-    /// request within milliseconds.
+    /// From when nobody is accepted any more to when the socket, and the connections on which nothing was asked, are closed: a client that has just
+    /// connected is at its first request within milliseconds.
     package static let lastRequestPatience = Duration.milliseconds(100)
     /// How long connections may take to end when the relay stops; what is left then is cut.
     package static let stopPatience = Duration.seconds(10)

@@ -62,6 +62,7 @@ final class AcceptedConnections: ChannelDuplexHandler, @unchecked Sendable {
         if open.isEmpty { context?.close(promise: nil) } else { tellSoon(on: loop) }
     }
 
+    /// Whatever it waits for, the end of the process does not wait for it longer than ``Limits/stopPatience``.
     private func tellSoon(on loop: any EventLoop) {
         loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.lastRequestPatience)) { [self] in
             guard settingUp.isEmpty else { return tellSoon(on: loop) }

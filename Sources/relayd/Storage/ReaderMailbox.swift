@@ -294,14 +294,11 @@ extension Reader {
             case .after(let seq):
                 for stay in stays where stay.leftSeq > seq {
                     if stay.hasGap, seq < stay.gapSeq { found.append(Reader.gap(stay)) }
-                    let low = max(seq + 1, stay.first)
-                    // Of a member who left early, nothing may be there any more.
-                    if low <= stay.leftSeq { try history(stay, low...stay.leftSeq, "ASC", limit - found.count, &room, user, into: &found) }
+                    try history(stay, max(seq + 1, stay.first), stay.leftSeq, "ASC", limit - found.count, &room, user, into: &found)
                 }
             case .before(let seq):
                 for stay in stays.reversed() where stay.joinedSeq < seq {
-                    let high = min(seq - 1, stay.leftSeq)
-                    if high >= stay.first { try history(stay, stay.first...high, "DESC", limit - found.count, &room, user, into: &found) }
+                    try history(stay, stay.first, min(seq - 1, stay.leftSeq), "DESC", limit - found.count, &room, user, into: &found)
                     let oldest = found.last?.chat == chat ? found.last?.chatSeq ?? seq : seq
                     if stay.hasGap, found.count < limit, room > 0, oldest > stay.gapSeq { found.append(Reader.gap(stay)) }
                 }
@@ -310,8 +307,9 @@ extension Reader {
         }
     }
 
+    /// From `low` to `high`, which is before it where everything has expired: of a member who left early, nothing may be there any more.
     private func history(
-        _ stay: Stay, _ range: ClosedRange<UInt64>, _ order: String, _ limit: Int, _ room: inout Int, _ user: UserID,
+        _ stay: Stay, _ low: UInt64, _ high: UInt64, _ order: String, _ limit: Int, _ room: inout Int, _ user: UserID,
         into found: inout [StoredEnvelope]
     ) throws {
         guard limit > 0, room > 0 else { return }
@@ -320,8 +318,8 @@ extension Reader {
             Reader.envelopeColumns + " AND seq BETWEEN ?2 AND ?3 ORDER BY seq \(order)",
             bind: {
                 $0.bind(1, stay.chat.rawValue)
-                $0.bind(2, range.lowerBound)
-                $0.bind(3, range.upperBound)
+                $0.bind(2, low)
+                $0.bind(3, high)
             }, upTo: limit
         ) {
             guard left > 0 else { return nil }
@@ -330,8 +328,8 @@ extension Reader {
             return envelope
         }
         room = left
-        guard let low = page.map(\.chatSeq).min(), let high = page.map(\.chatSeq).max() else { return }
-        let hidden = Set(try hidden(from: user, in: stay.chat, low...high))
+        guard let oldest = page.map(\.chatSeq).min(), let newest = page.map(\.chatSeq).max() else { return }
+        let hidden = Set(try hidden(from: user, in: stay.chat, oldest...newest))
         for envelope in page {
             var seen: StoredEnvelope? = envelope
             if hidden.contains(ChatPosition(chat: stay.chat, seq: envelope.chatSeq)) { seen?.hide() }
