@@ -206,7 +206,7 @@ let package = Package(
             "RelayControlServerTests", "relayd/ControlServer",
             [
                 "RelayModel", "RelayMetrics", "RelayControl", "RelayCrypto", "RelayStorage", "RelayDirectory", "RelayPresence", "RelayRetention",
-                "RelayTelemetry", "RelayMessageSending", "RelayControlServer",
+                "RelayTelemetry", "RelayHTTP", "RelayMessageSending", "RelayControlServer",
                 "RelayTestSupport", nioCore, nioPosix, logging,
             ]),
         tests(

@@ -158,7 +158,7 @@ package struct RetentionStatus: ControlOperation {
     }
 
     package struct Reply: Codable, Sendable, Equatable {
-        /// Absent when no purge is under way.
+        /// Absent when no purge, or not the one that was asked for, is under way.
         package var progress: Progress?
         /// Of the purge that was asked for; absent while it runs.
         package var finished: Finished?

@@ -43,8 +43,9 @@ extension Operations {
     func retentionPurge(_ body: ByteBuffer, _ caller: PeerCredentials) async throws(ControlError) -> [UInt8] {
         try await answer(RetentionPurge.self, body) { request in
             let actor = try actor(caller, .retentionPurge, "", request.reason)
-            let run = try await retaining { () throws(RetentionError) in try await retention.begin() }
+            guard retention.progress == nil else { throw ControlError(.running, "") }
             try await directory.audit(actor)
+            let run = try await retaining { () throws(RetentionError) in try await retention.begin() }
             note(.retentionPurge, caller)
             return RetentionPurge.Reply(run: run)
         }
@@ -61,10 +62,14 @@ extension Operations {
 
     func retentionStatus(_ body: ByteBuffer) async throws(ControlError) -> [UInt8] {
         try await answer(RetentionStatus.self, body) { request in
+            // Before the store is read: of what has ended by now, ``lastPurge`` tells.
+            var progress = retention.progress
             var finished: RetentionStatus.Finished?
             var failure: ControlError?
             if let run = request.run {
-                switch await retention.outcome(of: run) {
+                let result: Result<PurgeReport, RetentionError>?
+                (progress, result) = await retention.look(at: run)
+                switch result {
                 case .success(let report)?:
                     finished = RetentionStatus.Finished(
                         extent: RetentionPlan.Reply(report.extent), released: report.released, milliseconds: Int(report.took.milliseconds))
@@ -76,7 +81,7 @@ extension Operations {
                 (try await retention.lastPurge(), try await retention.oldestMessage(), try await retention.space())
             }
             return RetentionStatus.Reply(
-                progress: retention.progress.map {
+                progress: progress.map {
                     RetentionStatus.Progress(
                         phase: RetentionStatus.Phase(rawValue: $0.phase.rawValue) ?? .looking, startedAt: $0.startedAt, messages: $0.messages,
                         bytes: $0.bytes, fraction: $0.fraction)

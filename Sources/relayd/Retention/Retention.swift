@@ -76,7 +76,6 @@ package actor Retention {
     private let pushMembers: Int
     private let alerts: (any AlertSink)?
     private let rest: @Sendable (Duration) async throws -> Void
-    private var running = false
     private var told = false
     private let state = Mutex<PurgeProgress?>(nil)
     /// Purges since the start, and what became of the last one.
@@ -227,26 +226,53 @@ package actor Retention {
     /// - Throws: ``RetentionError/running`` when a purge is under way already.
     @discardableResult
     package func purge() async throws(RetentionError) -> PurgeReport {
-        do throws(RetentionError) { return try await purgeNow() } catch {
-            switch error {
-            case .running, .stopped, .stopping: break
-            default: alerts?.raise(AlertEvent(.purgeFailed))
-            }
-            throw error
-        }
+        let planner = try claim()
+        return try await run(nil, planner).get()
     }
 
-    private func purgeNow() async throws(RetentionError) -> PurgeReport {
-        guard !running else { throw .running }
-        running = true
+    /// Begins a purge in the background.
+    /// - Returns: its number since the start, with which ``look(at:)`` tells it.
+    /// - Throws: ``RetentionError/running`` when a purge is under way already.
+    package func begin() throws(RetentionError) -> Int {
+        let planner = try claim()
+        begun += 1
+        let number = begun
+        Task { await run(number, planner) }
+        return number
+    }
+
+    /// The progress of a purge that ``begin()`` began, or what became of it. Neither: nobody knows it, or a later one has ended since.
+    package func look(at number: Int) -> (progress: PurgeProgress?, result: Result<PurgeReport, RetentionError>?) {
+        if let ended, ended.number == number { return (nil, ended.result) }
+        return (begun == number ? progress : nil, nil)
+    }
+
+    /// From here on a purge is under way.
+    private func claim() throws(RetentionError) -> RetentionPlanner {
+        guard progress == nil else { throw .running }
         told = false
-        let start = monotonic.nanoseconds()
         let planner = RetentionPlanner(now: clock.now())
         state.withLock { $0 = PurgeProgress(startedAt: planner.now) }
-        defer {
-            running = false
-            state.withLock { $0 = nil }
+        return planner
+    }
+
+    /// - Parameter number: of a purge that ``begin()`` began.
+    @discardableResult
+    private func run(_ number: Int?, _ planner: RetentionPlanner) async -> Result<PurgeReport, RetentionError> {
+        let result: Result<PurgeReport, RetentionError>
+        do throws(RetentionError) { result = .success(try await carryOut(planner)) } catch { result = .failure(error) }
+        switch result {
+        case .success, .failure(.running), .failure(.stopped), .failure(.stopping): break
+        case .failure: alerts?.raise(AlertEvent(.purgeFailed))
         }
+        // Nobody can ask in between: it is under way, or has ended.
+        state.withLock { $0 = nil }
+        if let number { ended = (number, result) }
+        return result
+    }
+
+    private func carryOut(_ planner: RetentionPlanner) async throws(RetentionError) -> PurgeReport {
+        let start = monotonic.nanoseconds()
         let policies = try await policies()
         var extent = PurgeExtent(at: planner.now)
         var pace = PurgePace()
@@ -289,28 +315,11 @@ package actor Retention {
         return PurgeReport(extent: extent, released: release.bytes, took: .nanoseconds(monotonic.nanoseconds() - start))
     }
 
-    /// Begins a purge in the background.
-    /// - Returns: its number since the start, with which ``outcome(of:)`` tells it.
-    package func begin() throws(RetentionError) -> Int {
-        guard !running, begun == ended?.number ?? 0 else { throw .running }
-        begun += 1
-        let number = begun
-        Task {
-            let result: Result<PurgeReport, RetentionError>
-            do throws(RetentionError) { result = .success(try await purge()) } catch { result = .failure(error) }
-            ended = (number, result)
-        }
-        return number
-    }
-
-    /// What became of a purge that ``begin()`` began; nil while it runs, and when a later one has ended.
-    package func outcome(of number: Int) -> Result<PurgeReport, RetentionError>? { ended?.number == number ? ended?.result : nil }
-
     /// Ends the purge that is under way after its current step.
     /// - Returns: false when there is none.
     package func stop() -> Bool {
-        told = running
-        return running
+        told = progress != nil
+        return told
     }
 
     /// What was given back to the file system, and how fast it goes.

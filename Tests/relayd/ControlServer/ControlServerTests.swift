@@ -6,6 +6,7 @@ import RelayControl
 import RelayControlServer
 import RelayCrypto
 import RelayDirectory
+import RelayHTTP
 import RelayMessageSending
 import RelayMetrics
 import RelayModel
@@ -296,6 +297,35 @@ import Testing
         chmod(directory.file("chatctl"), 0o755)
         return try await Subprocess.run(
             "setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", directory.file("chatctl")] + arguments + ["--socket", socket.path])
+    }
+
+    /// Whoever asks for a purge again and again sees it under way until it has ended, and never neither.
+    @Test func aPurgeIsUnderWayOrHasEnded() async throws {
+        try await withServer { socket, _, _ in
+            let client = UnixHTTPClient(path: socket.path)
+            @Sendable func call<Operation: ControlOperation>(_ operation: Operation) throws -> Operation.Reply {
+                let body = Array(try JSONEncoder().encode(operation))
+                let reply = try client.request("POST", "/v1/\(Operation.name.path)", json: body, patience: .seconds(60))
+                guard reply.status == 200 else { throw try JSONDecoder().decode(ControlError.self, from: Data(reply.body)) }
+                return try JSONDecoder().decode(Operation.Reply.self, from: Data(reply.body))
+            }
+            // A purge of nothing: it ends at any moment of a look. Of 200, 20 ended between the two halves of one that was not whole.
+            let lost = try await NIOThreadPool.singleton.runIfActive {
+                try (0..<200).filter { _ in
+                    let run = try call(RetentionPurge()).run
+                    while true {
+                        let status = try call(RetentionStatus(run: run))
+                        if status.finished != nil { return false }
+                        if status.progress == nil { return true }
+                    }
+                }
+            }
+            #expect(lost.isEmpty)
+            let unknown = try await socket.call(RetentionStatus(run: 201))
+            #expect(unknown.progress == nil && unknown.finished == nil && unknown.failure == nil && unknown.lastPurge != nil)
+            let log = try await socket.call(AuditList(limit: 201)).entries
+            #expect(log.map(\.operation) == Array(repeating: "retention/purge", count: 200) && log.allSatisfy { $0.result == "done" })
+        }
     }
 
     @Test func aFileInTheWayIsNotRemoved() async throws {
