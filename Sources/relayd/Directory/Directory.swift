@@ -5,8 +5,8 @@ import Synchronization
 
 /// Users, devices, invites and tokens.
 ///
-/// Changes go through the writer, look-ups through the readers; only the set of active devices is kept in memory, and whose users are
-/// suspended or without limits, so that a token is checked without touching the disk. Every method may be called from any thread.
+/// Changes go through the writer, look-ups through the readers; what is asked for with every token is in memory, and follows the disk
+/// (``KnownAccounts``). Every method may be called from any thread.
 package final class Directory: Sendable {
     let writer: Writer
     let readers: ReaderPool
@@ -16,15 +16,10 @@ package final class Directory: Sendable {
     let tokens: Tokens
     let links: Links
     let revocations: any RevocationListener
-    private let known: Mutex<Known>
-
-    private struct Known {
-        var active: [DeviceID: UserID]
-        var suspended: Set<UserID>
-        var withoutLimits: Set<UserID>
-        /// Somebody takes their erasure to its end.
-        var erasing: Set<UserID> = []
-    }
+    /// Changed on the writer's thread only.
+    private let known: Mutex<KnownAccounts>
+    /// Users whose erasure somebody takes to its end.
+    private let erasing = Mutex<Set<UserID>>([])
     let erasureChanges = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
 
     /// Loads the active devices, and takes up removals of users that a crash interrupted.
@@ -41,32 +36,25 @@ package final class Directory: Sendable {
         tokens = Tokens(entropy: entropy, clock: clock, tokenLifetime: settings.tokenLifetime)
         links = Links(clock: clock, patience: settings.linkWait)
         let (devices, users, removals) = try await readers.look { (try $0.allDevices(), try $0.exceptionalUsers(), try $0.unfinishedRemovals()) }
-        known = Mutex(
-            Known(
-                active: Dictionary(uniqueKeysWithValues: devices), suspended: Set(users.suspended), withoutLimits: Set(users.withoutLimits)))
+        known = Mutex(KnownAccounts(active: devices, suspended: users.suspended, withoutLimits: users.withoutLimits))
         for user in removals { finishRemoval(of: user) }
     }
 
     /// Whether the device exists and was not revoked.
-    package func isActive(_ device: DeviceID) -> Bool { known.withLock { $0.active[device] != nil } }
+    package func isActive(_ device: DeviceID) -> Bool { known.withLock { $0.isActive(device) } }
 
     /// Who a bearer token stands for. No I/O.
     package func authenticate(bearer: String) throws(DirectoryError) -> Principal {
         let (user, device) = try tokens.check(bearer)
-        let (refusal, noLimits) = known.withLock { known in (Directory.refusal(of: device, known), known.withoutLimits.contains(user)) }
+        let (refusal, noLimits) = known.withLock { known in (known.refusal(of: device), known.hasNoLimits(user)) }
         if let refusal { throw refusal }
         return Principal(user: user, device: device, noLimits: noLimits)
     }
 
     /// Why a device may not be connected; nil when it may. No I/O.
-    package func refusal(of device: DeviceID) -> DirectoryError? { known.withLock { Directory.refusal(of: device, $0) } }
+    package func refusal(of device: DeviceID) -> DirectoryError? { known.withLock { $0.refusal(of: device) } }
 
-    private static func refusal(of device: DeviceID, _ known: Known) -> DirectoryError? {
-        guard let user = known.active[device] else { return .deviceRevoked }
-        return known.suspended.contains(user) ? .userSuspended : nil
-    }
-
-    func isSuspended(_ user: UserID) -> Bool { known.withLock { $0.suspended.contains(user) } }
+    func isSuspended(_ user: UserID) -> Bool { known.withLock { $0.isSuspended(user) } }
 
     // MARK: Steps that the other files share
 
@@ -74,42 +62,24 @@ package final class Directory: Sendable {
     func perform(_ command: Command, actor: Actor? = nil, telling: Bool = false) async throws(DirectoryError) -> Outcome {
         let outcome: Outcome
         do throws(WriterError) {
-            outcome = try await writer.perform(command, actor: actor, for: telling ? revocations : nil)
+            outcome = try await writer.perform(command, actor: actor, for: telling ? revocations : nil) { outcome in
+                self.known.withLock { $0.follow(command, outcome) }
+            }
         } catch { throw DirectoryError(error) }
         if case .contactConflict(let contact) = outcome { throw .contactConflict(contact) }
         if case .rejected(let rejection) = outcome { throw .rejected(rejection) }
         return outcome
     }
 
-    func activate(_ device: DeviceID, of user: UserID) { known.withLock { $0.active[device] = user } }
-
-    func deactivate(_ devices: [DeviceID]) {
-        known.withLock { known in for device in devices { known.active[device] = nil } }
-        revocations.revoked(devices)
-    }
-
-    func lift(_ user: UserID) { known.withLock { _ = $0.withoutLimits.insert(user) } }
-
-    /// Nothing is kept about a user who was removed.
-    func forget(_ user: UserID) {
-        known.withLock { known in
-            known.suspended.remove(user)
-            known.withoutLimits.remove(user)
-        }
-    }
-
     /// - Returns: false when somebody does it already.
-    func claimErasure(of user: UserID) -> Bool { known.withLock { $0.erasing.insert(user).inserted } }
+    func claimErasure(of user: UserID) -> Bool { erasing.withLock { $0.insert(user).inserted } }
 
-    func releaseErasure(of user: UserID) { known.withLock { _ = $0.erasing.remove(user) } }
+    func releaseErasure(of user: UserID) { erasing.withLock { _ = $0.remove(user) } }
 
-    func note(_ user: UserID, suspended: Bool) {
-        known.withLock { known in
-            if suspended { known.suspended.insert(user) } else { known.suspended.remove(user) }
-        }
+    /// Nobody enrols for a suspended user, so whoever has a connection now is all.
+    func disconnectSuspended(_ user: UserID) async throws(DirectoryError) {
+        revocations.suspended(try await readers.look { try $0.devices(of: user).map(\.id) })
     }
-
-    func disconnectSuspended(_ devices: [DeviceID]) { revocations.suspended(devices) }
 
     /// Takes a removed user out of the groups and deletes what nobody else can receive, in bounded steps, in the background. A stop or crash in between is taken up at the next start.
     func finishRemoval(of user: UserID) {

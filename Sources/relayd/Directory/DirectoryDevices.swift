@@ -15,7 +15,6 @@ extension Directory {
             .enrolDevice(EnrolDevice(inviteHash: code.hash, deviceName: deviceName, keys: keys, devicesPerUser: settings.devicesPerUser)),
             telling: true)
         guard case .enrolled(let enrolled) = outcome else { throw .storeFailed }
-        activate(enrolled.device, of: enrolled.user)
         return enrolled
     }
 

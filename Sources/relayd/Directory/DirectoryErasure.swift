@@ -45,25 +45,22 @@ extension Directory {
         let user = try await find(name)
         let grace = try checked(grace)
         try checkReason(reason, for: user)
-        let devices = try await readers.look { try $0.devices(of: user.id).map(\.id) }
         // The round that looks for what is due must not do it at the same time: whoever asked wants to hear what became of it.
         let isNow = grace == .zero
         if isNow, !claimErasure(of: user.id) { throw .overloaded }
         defer { if isNow { releaseErasure(of: user.id) } }
         let command = EraseUser(user: user.id, fingerprint: fingerprint, grace: grace, uid: actor.uid)
-        let outcome = try await change(.eraseUser(command), actor) { [self] outcome in
-            // On the writer's thread, so that memory follows the disk in its order.
-            if case .erasureAsked = outcome { note(user.id, suspended: true) }
-        }
+        let outcome = try await perform(.eraseUser(command), actor: actor, telling: true)
         var account = ErasureAccount(
             user: user, counts: ErasureCounts(), fingerprint: fingerprint, grace: grace, due: nil, logEmptied: nil, isRecorded: writer.isRecording)
         if case .erasureAsked(let due) = outcome {
-            disconnectSuspended(devices)
+            try await disconnectSuspended(user.id)
             erasureChanges.continuation.yield()
             account.due = due
             return account
         }
-        isGone(user.id, with: devices)
+        guard case .userGone(let gone) = outcome else { throw .storeFailed }
+        revocations.revoked(gone.devices)
         // Nothing comes from the user any more, and everything that stays is still found by their chats.
         account.counts.stays = try await chatCounts(of: user.id).stays
         let result = try await clear(user.id)
@@ -78,9 +75,7 @@ extension Directory {
     /// Within the grace: the user is as before, and gets what was sent meanwhile.
     package func cancelErasure(named name: String, actor: Actor) async throws(DirectoryError) -> UserDetails {
         let user = try await find(name)
-        _ = try await change(.cancelErasure(user.id), actor) { [self] outcome in
-            if case .erasureCancelled(let suspended) = outcome { note(user.id, suspended: suspended) }
-        }
+        _ = try await perform(.cancelErasure(user.id), actor: actor, telling: true)
         erasureChanges.continuation.yield()
         return try await self.user(user.id)
     }
@@ -105,24 +100,6 @@ extension Directory {
         guard ReasonText.isFree(text, of: user) else {
             throw .invalid("the reason names the user, and would stay in the audit log when the user is erased: leave the name out")
         }
-    }
-
-    private func change(
-        _ command: Command, _ actor: Actor, _ note: @escaping @Sendable (Outcome) -> Void
-    ) async throws(DirectoryError) -> Outcome {
-        let result: Result<Outcome, WriterError> = await withCheckedContinuation { continuation in
-            let reply = Reply.batch(revocations, nil) { result in
-                if case .success(let outcome) = result { note(outcome) }
-                continuation.resume(returning: result)
-            }
-            do throws(WriterError) { try writer.submit(command, actor: actor, reply: reply) } catch {
-                continuation.resume(returning: .failure(error))
-            }
-        }
-        let outcome: Outcome
-        do throws(WriterError) { outcome = try result.get() } catch { throw DirectoryError(error) }
-        if case .rejected(let rejection) = outcome { throw .rejected(rejection) }
-        return outcome
     }
 
     // MARK: Counting, in pages between which others read
@@ -187,9 +164,8 @@ extension Directory {
     }
 
     private func begin(_ user: UserID) async throws(DirectoryError) {
-        let devices = try await readers.look { try $0.devices(of: user).map(\.id) }
-        _ = try await perform(.beginErasure(user), telling: true)
-        isGone(user, with: devices)
+        guard case .userGone(let gone) = try await perform(.beginErasure(user), telling: true) else { throw .storeFailed }
+        revocations.revoked(gone.devices)
     }
 
     /// Takes an erasure that has begun to its end. A stop or crash in between is taken up at the next start.

@@ -51,7 +51,6 @@ extension Directory {
             guard let user = try await readers.look({ try $0.user(principal.user) }) else { throw .rejected(.userUnknown) }
             let actor = Actor(uid: geteuid(), operation: "relayd/link", subject: user.name.text, reason: nil)
             guard case .enrolled(let enrolled) = try await perform(.linkDevice(command), actor: actor, telling: true) else { throw .storeFailed }
-            activate(enrolled.device, of: enrolled.user)
             result = .success(enrolled)
         } catch { result = .failure(error) }
         // A link that is gone meanwhile has nobody to be told; the device can ask.

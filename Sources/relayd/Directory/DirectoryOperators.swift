@@ -19,7 +19,6 @@ extension Directory {
                     name: name, displayName: displayName, avatar: avatar, inviteHash: code.hash, inviteExpires: expires, noLimits: noLimits)),
             actor: actor)
         guard case .userAdded(let user, let invite) = outcome else { throw .storeFailed }
-        if noLimits { lift(user) }
         return (try await self.user(user), issued(invite, name, code, expires))
     }
 
@@ -61,17 +60,10 @@ extension Directory {
     package func removeUser(named name: String, actor: Actor) async throws(DirectoryError) -> UserRemoval {
         let user = try await find(name)
         let removal = try await removal(of: user)
-        let devices = try await readers.look { try $0.devices(of: user.id).map(\.id) }
-        _ = try await perform(.removeUser(user.id), actor: actor, telling: true)
-        isGone(user.id, with: devices)
+        guard case .userGone(let gone) = try await perform(.removeUser(user.id), actor: actor, telling: true) else { throw .storeFailed }
+        revocations.revoked(gone.devices)
         finishRemoval(of: user.id)
         return removal
-    }
-
-    /// The store has it; now memory and connections.
-    func isGone(_ user: UserID, with devices: [DeviceID]) {
-        deactivate(devices)
-        forget(user)
     }
 
     package func createInvite(user name: String, lifetime: Duration?, actor: Actor) async throws(DirectoryError) -> IssuedInvite {
@@ -122,7 +114,7 @@ extension Directory {
     package func revokeDevice(_ id: DeviceID, actor: Actor) async throws(DirectoryError) -> DeviceDetails {
         let details = try await device(id)
         _ = try await perform(.revokeDevice(id), actor: actor, telling: true)
-        deactivate([id])
+        revocations.revoked([id])
         return details
     }
 

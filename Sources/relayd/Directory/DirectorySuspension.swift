@@ -14,7 +14,7 @@ extension Directory {
     /// What waited in the mailbox is delivered when the devices connect again. Resuming a user who is not suspended is fine.
     package func resumeUser(named name: String, actor: Actor) async throws(DirectoryError) -> UserDetails {
         let user = try await find(name).id
-        try await change(user, .resumeUser(user), suspended: false, actor)
+        _ = try await perform(.resumeUser(user), actor: actor)
         return try await self.user(user)
     }
 
@@ -26,24 +26,7 @@ extension Directory {
     }
 
     private func suspend(_ user: UserID, _ reason: String, _ actor: Actor) async throws(DirectoryError) {
-        try await change(user, .suspendUser(user, reason: reason), suspended: true, actor)
-        // Nobody enrols for a suspended user, so these are all.
-        disconnectSuspended(try await readers.look { try $0.devices(of: user).map(\.id) })
-    }
-
-    private func change(_ user: UserID, _ command: Command, suspended: Bool, _ actor: Actor) async throws(DirectoryError) {
-        let result: Result<Outcome, WriterError> = await withCheckedContinuation { continuation in
-            let reply = Reply.call { result in
-                // On the writer's thread, so that memory follows the disk in its order when two operators disagree.
-                if case .success(.done) = result { self.note(user, suspended: suspended) }
-                continuation.resume(returning: result)
-            }
-            do throws(WriterError) { try writer.submit(command, actor: actor, reply: reply) } catch {
-                continuation.resume(returning: .failure(error))
-            }
-        }
-        let outcome: Outcome
-        do throws(WriterError) { outcome = try result.get() } catch { throw DirectoryError(error) }
-        if case .rejected(let rejection) = outcome { throw .rejected(rejection) }
+        _ = try await perform(.suspendUser(user, reason: reason), actor: actor)
+        try await disconnectSuspended(user)
     }
 }

@@ -210,7 +210,7 @@ package final class MessageSending: CommitReceiver, RevocationListener, @uncheck
                     answer(.done)
                     tell(contact.changes)
                     contact.publications.forEach(distribute)
-                case .contactsEnded(let changes): tell(changes)
+                case .userGone(let gone): tell(gone.contacts)
                 case .enrolled(let enrolled): if let change = enrolled.change { tell(change) }
                 case .deviceRevoked(let change): tell(change)
                 case .keysRevoked(let revoked): tell(revoked.change)

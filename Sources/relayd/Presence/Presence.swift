@@ -85,26 +85,22 @@ package final class Presence: Sendable {
 
     /// Changes what a user shares; nil: as it was. Holds for all that is told after this.
     package func share(_ command: SetPresence) async throws(PresenceError) -> PresenceSharing {
-        let result: Result<Outcome, WriterError> = await withCheckedContinuation { continuation in
-            let reply = Reply.call { result in
-                // On the writer's thread, so that memory follows the disk in its order.
-                if case .success(.presenceSet(let sharing)) = result {
-                    self.change { $0.share(command.user, sharing, $1) }
-                    self.signal()
-                }
-                continuation.resume(returning: result)
+        let outcome: Outcome
+        do throws(WriterError) {
+            outcome = try await writer.perform(.setPresence(command)) { outcome in
+                guard case .presenceSet(let sharing) = outcome else { return }
+                self.change { $0.share(command.user, sharing, $1) }
+                self.signal()
             }
-            do throws(WriterError) { try writer.submit(.setPresence(command), reply: reply) } catch {
-                continuation.resume(returning: .failure(error))
+        } catch {
+            throw switch error {
+            case .overloaded: .overloaded
+            case .stopping: .stopping
+            case .storeFailed: .storeFailed
             }
         }
-        switch result {
-        case .success(.presenceSet(let sharing)): return sharing
-        case .success: throw .userUnknown
-        case .failure(.overloaded): throw .overloaded
-        case .failure(.stopping): throw .stopping
-        case .failure(.storeFailed): throw .storeFailed
-        }
+        guard case .presenceSet(let sharing) = outcome else { throw .userUnknown }
+        return sharing
     }
 
     package func sharing(of user: UserID) async throws(PresenceError) -> PresenceSharing {

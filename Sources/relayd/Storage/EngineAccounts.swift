@@ -148,19 +148,21 @@ extension SQLiteEngine {
     func removeUser(_ id: UserID, _ stamp: Stamp) throws -> Outcome {
         let state = try presentUser(id)
         try checkNoErasure(of: id)
-        return .contactsEnded(try remove(state, erasing: false, stamp))
+        return .userGone(try remove(state, erasing: false, stamp))
     }
 
     /// What ends at once for a user who goes, whichever way. The rest goes in steps of `clearUser`.
     /// - Parameter erasing: others keep nothing that says with whom they had to do.
-    func remove(_ state: UserState, erasing: Bool, _ stamp: Stamp) throws -> [ContactChange] {
-        for device in state.devices { try revoke(try activeDevice(device)) }
+    func remove(_ state: UserState, erasing: Bool, _ stamp: Stamp) throws -> UserGone {
+        let devices = state.devices
+        for device in devices { try revoke(try activeDevice(device)) }
         try statements.deleteInvites.run { $0.bind(1, state.id.rawValue) }
         try deleteAlerts(about: state.id)
         try statements.clearUser.run { $0.bind(1, state.id.rawValue) }
         state.removed = true
         userCount -= 1
-        return erasing ? try eraseContacts(of: state.id, stamp) : try endContacts(of: state.id, stamp)
+        let contacts = erasing ? try eraseContacts(of: state.id, stamp) : try endContacts(of: state.id, stamp)
+        return UserGone(user: state.id, devices: Array(devices), contacts: contacts)
     }
 
     func suspendUser(_ id: UserID, reason: String?, _ stamp: Stamp) throws -> Outcome {

@@ -17,13 +17,13 @@ extension SQLiteEngine {
         }
         state.suspended = true
         guard command.graceMilliseconds <= 0 else { return .erasureAsked(due) }
-        return .contactsEnded(try begin(state, stamp))
+        return .userGone(try begin(state, stamp))
     }
 
     func beginErasure(_ id: UserID, _ stamp: Stamp) throws -> Outcome {
         guard let erasure = try erasure(of: id), erasure.began == 0 else { throw Rejection.erasureUnknown }
         guard erasure.due <= stamp.time.milliseconds else { throw Rejection.erasurePending(until: Timestamp(milliseconds: erasure.due)) }
-        return .contactsEnded(try begin(try presentUser(id), stamp))
+        return .userGone(try begin(try presentUser(id), stamp))
     }
 
     func cancelErasure(_ id: UserID) throws -> Outcome {
@@ -44,7 +44,7 @@ extension SQLiteEngine {
         throw Rejection.erasurePending(until: Timestamp(milliseconds: erasure.due))
     }
 
-    private func begin(_ state: UserState, _ stamp: Stamp) throws -> [ContactChange] {
+    private func begin(_ state: UserState, _ stamp: Stamp) throws -> UserGone {
         // What counts must be on the disk, and nothing of it may be written later.
         try writeChanges()
         try erasureStatements.begin.run {
@@ -54,10 +54,10 @@ extension SQLiteEngine {
         for (part, sql) in Reader.erasureCounts {
             try note(Int(try one(sql, state.id)), of: part, state.id)
         }
-        let changes = try remove(state, erasing: true, stamp)
+        let gone = try remove(state, erasing: true, stamp)
         try erasureStatements.emptyUser.run { $0.bind(1, state.id.rawValue) }
         try note(1, of: .users, state.id)
-        return changes
+        return gone
     }
 
     /// Deletes a user's contacts from both sides. The others get their whole list the next time they ask what changed, which takes no row that says with

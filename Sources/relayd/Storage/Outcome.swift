@@ -20,8 +20,7 @@ package enum Outcome: Sendable {
     case keysRevoked(KeysRevoked)
     /// How many replaced keys are not valid any more.
     case keysExpired(Int)
-    /// A removed user's.
-    case contactsEnded([ContactChange])
+    case userGone(UserGone)
     case sent(SentOutcome)
     /// It was sent before, or never accepted: a reader finds out.
     case retried(Retry)
@@ -51,6 +50,15 @@ package struct Enrolled: Sendable {
         self.device = device
         self.change = change
     }
+}
+
+/// A user who was removed, or whose erasure has begun.
+package struct UserGone: Sendable {
+    package var user: UserID
+    /// Those that were active; they are revoked.
+    package var devices: [DeviceID]
+    /// Of those who had the user for a contact.
+    package var contacts: [ContactChange]
 }
 
 /// The place that a message, a change of a group or a deletion got.

@@ -64,12 +64,8 @@ package struct Reply: Sendable {
     /// Only the caller.
     package static func call(_ call: @escaping @Sendable (Result<Outcome, WriterError>) -> Void) -> Reply { Reply(call: call) }
 
-    /// The receiver, with the rest of its batch; and the caller as well, when there is one beside the connections.
-    package static func batch(
-        _ receiver: any CommitReceiver, _ origin: Origin?, call: (@Sendable (Result<Outcome, WriterError>) -> Void)? = nil
-    ) -> Reply {
-        Reply(call: call, receiver: receiver, origin: origin)
-    }
+    /// The receiver, with the rest of its batch.
+    package static func batch(_ receiver: any CommitReceiver, _ origin: Origin?) -> Reply { Reply(receiver: receiver, origin: origin) }
 }
 
 /// The one writer: takes everything that arrived while the last commit ran, stamps it, and commits it in one transaction.
@@ -245,9 +241,17 @@ package final class Writer: Sendable {
     }
 
     /// Queues a command and waits for its outcome. `receiver` gets it too, as nobody's answer.
-    package func perform(_ command: Command, actor: Actor? = nil, for receiver: (any CommitReceiver)? = nil) async throws(WriterError) -> Outcome {
+    /// - Parameter noting: gets the outcome first of all, on the writer's thread and in the order of the commits, so that what is kept in memory follows the
+    ///   disk. It notes, and returns.
+    package func perform(
+        _ command: Command, actor: Actor? = nil, for receiver: (any CommitReceiver)? = nil, noting: (@Sendable (Outcome) -> Void)? = nil
+    ) async throws(WriterError) -> Outcome {
         let result: Result<Outcome, WriterError> = await withCheckedContinuation { continuation in
-            let reply = Reply(call: { continuation.resume(returning: $0) }, receiver: receiver)
+            let call: @Sendable (Result<Outcome, WriterError>) -> Void = { result in
+                if let noting, case .success(let outcome) = result { noting(outcome) }
+                continuation.resume(returning: result)
+            }
+            let reply = Reply(call: call, receiver: receiver)
             do throws(WriterError) { try submit(command, actor: actor, reply: reply) } catch { continuation.resume(returning: .failure(error)) }
         }
         return try result.get()

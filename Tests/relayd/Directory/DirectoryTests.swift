@@ -72,6 +72,43 @@ private func code(of error: any Error) -> String { String(describing: error) }
         await world.store.close()
     }
 
+    /// While devices enrol, ask again and are linked, operators revoke them and remove their users: who is active in memory is who is active on the disk.
+    @Test func memoryFollowsTheDisk() async throws {
+        let world = try await World()
+        for round in 0..<40 {
+            let name = "user\(round)"
+            let invites = [
+                try await world.add(name), try await world.directory.createInvite(user: name, lifetime: nil, actor: world.actor),
+                try await world.directory.createInvite(user: name, lifetime: nil, actor: world.actor),
+            ]
+            let secrets = (0..<3).map { _ in DeviceSecrets.generate(SystemEntropy()) }
+            let first = try await world.enrol(invites[0].code, secrets[0])
+            var seen = [first.device]
+            await withTaskGroup(of: DeviceID?.self) { tasks in
+                for _ in 0..<4 {
+                    tasks.addTask { try? await world.enrol(invites[0].code, secrets[0]).device }
+                }
+                if round % 2 == 0 {
+                    tasks.addTask { try? await world.directory.revokeDevice(first.device, actor: world.actor).device.id }
+                } else {
+                    tasks.addTask {
+                        _ = try? await world.directory.removeUser(named: name, actor: world.actor)
+                        return nil
+                    }
+                }
+                for (invite, secrets) in zip(invites, secrets).dropFirst() {
+                    tasks.addTask { try? await world.enrol(invite.code, secrets).device }
+                }
+                for await device in tasks { if let device { seen.append(device) } }
+            }
+            for device in Set(seen) {
+                let isOnDisk = try await world.store.readers.read { try $0.device(device) != nil }
+                #expect(world.directory.isActive(device) == isOnDisk, "round \(round)")
+            }
+        }
+        await world.store.close()
+    }
+
     @Test func aForgedTokenIsRefused() async throws {
         let world = try await World()
         let enrolled = try await world.enrol(try await world.add("alice").code, DeviceSecrets.generate(SystemEntropy()))

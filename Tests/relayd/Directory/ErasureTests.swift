@@ -77,7 +77,7 @@ import Testing
         // Another one was under way when the relay was killed.
         let plan = try await world.directory.planErasure(named: "carol", grace: .zero)
         guard
-            case .contactsEnded = try await world.store.writer.perform(
+            case .userGone = try await world.store.writer.perform(
                 .eraseUser(EraseUser(user: carol.user, fingerprint: plan.fingerprint, grace: .zero, uid: 0)))
         else { throw SupportFailure("carol is not being erased") }
         await world.store.close()

@@ -156,8 +156,10 @@ import Testing
         try await decided(world, world.alice, .request, world.bob)
         try await decided(world, world.bob, .accept, world.alice)
         let version = try await page(world, world.alice).version
-        guard case .contactsEnded(let changes) = try await world.perform(.removeUser(world.bob)) else { throw World.Failure() }
-        #expect(changes.map(\.user) == [world.alice] && changes.map(\.row.state) == [.none])
+        let devices = try await world.store.readers.read { [bob = world.bob] in try $0.devices(of: bob).map(\.id) }
+        guard case .userGone(let gone) = try await world.perform(.removeUser(world.bob)) else { throw World.Failure() }
+        #expect(gone.contacts.map(\.user) == [world.alice] && gone.contacts.map(\.row.state) == [.none] && gone.user == world.bob)
+        #expect(!gone.devices.isEmpty && gone.devices == devices)
         #expect(try await page(world, world.alice, since: version).rows.map(\.state) == [.none])
         #expect(try await page(world, world.bob).rows.isEmpty)
     }

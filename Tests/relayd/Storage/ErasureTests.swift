@@ -156,8 +156,8 @@ import Testing
         let row = try #require(try await world.store.readers.read { try $0.user(alice) })
         plan.gone[.audit] = try await world.store.readers.read { try $0.erasureAudit(of: row, after: 0, limit: 1000) }.count
         let before = try await world.store.readers.read { try $0.mailbox(of: bob, after: 0, limit: 100, bytes: 1 << 20) }.envelopes
-        guard case .contactsEnded(let ended) = try await erase(world, alice) else { throw World.Failure() }
-        #expect(ended.map(\.user) == [crowd[0].0, blocker] && ended.allSatisfy { $0.row.peer == alice && $0.row.state == .none })
+        guard case .userGone(let leaver) = try await erase(world, alice) else { throw World.Failure() }
+        #expect(leaver.contacts.map(\.user) == [crowd[0].0, blocker] && leaver.contacts.allSatisfy { $0.row.peer == alice && $0.row.state == .none })
         #expect(rejection(try await world.perform(.cancelErasure(alice))) == .erasureUnknown)
 
         var store = world.store

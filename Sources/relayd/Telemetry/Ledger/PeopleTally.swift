@@ -96,7 +96,7 @@ package final class PeopleTally: CommitObserver {
                 case .purged(_, let unread, _):
                     let day = PeopleTally.day(commands[index])
                     for (user, count) in unread { state.note(user, on: day) { PeopleTally.add(count, to: &$0.unread) } }
-                case .contactsEnded, .done:
+                case .userGone, .done:
                     switch commands[index].command {
                     case .eraseUser(let command): state.forget(command.user)
                     // Twice, because a crash may have come between: what is in memory only is lost then.

@@ -202,7 +202,7 @@ import Testing
         world.sent(3, by: gone)
         let fingerprint = try await world.store.readers.read { try $0.erasureFingerprint(of: gone, grace: 0) }
         let erase = EraseUser(user: gone, fingerprint: fingerprint, grace: .zero, uid: 0)
-        guard case .contactsEnded = try await world.perform(.eraseUser(erase)) else { throw LedgerWorld.Failure() }
+        guard case .userGone = try await world.perform(.eraseUser(erase)) else { throw LedgerWorld.Failure() }
         try await world.ledger.tick()
         for metric in [PeopleMetric.activeUsers, .activeDevices, .messagesAccepted] { #expect(try world.counted(metric, Self.monday).rows == 9) }
         await world.store.close()
