@@ -7,9 +7,14 @@ final class Links: Sendable {
     /// The two sides of a link; one request of each may wait for the other.
     enum Side: Hashable { case old, new }
 
+    private struct Waiting {
+        let number: UInt64
+        let continuation: CheckedContinuation<Bool, Never>
+    }
+
     private struct Entry {
         var link: LinkRendezvous
-        var waiting: [Side: (number: UInt64, continuation: CheckedContinuation<Bool, Never>)] = [:]
+        var waiting: [Side: Waiting] = [:]
         /// Places in which it stands in the order of the ends; 0: it goes on.
         var endedAt: UInt64 = 0
     }
@@ -40,22 +45,25 @@ final class Links: Sendable {
     /// - Returns: until when it waits for a new device.
     func open(_ id: [UInt8], user: UserID, device: DeviceID) throws(LinkRefusal) -> Timestamp {
         let now = clock.now()
-        let (result, sweeps): (Result<Timestamp, LinkRefusal>, Bool) = state.withLock { state in
-            guard !state.stopping else { return (.failure(.stopping), false) }
-            Links.expire(&state, now)
+        let (result, sweeps, woken): (Result<Timestamp, LinkRefusal>, Bool, [Waiting]) = state.withLock { state in
+            guard !state.stopping else { return (.failure(.stopping), false, []) }
+            let woken = Links.expire(&state, now)
             if let known = state.entries[id] {
                 // The same request again.
                 let same = known.link.user == user && known.link.device == device && known.link.ending == nil && known.link.hello == nil
-                return (same ? .success(known.link.deadline) : .failure(.used), false)
+                return (same ? .success(known.link.deadline) : .failure(.used), false, woken)
             }
-            guard state.openCount < Limits.links, state.open[user] ?? 0 < Limits.linksPerUser else { return (.failure(.limit), false) }
+            guard state.openCount < Limits.links, state.open[user] ?? 0 < Limits.linksPerUser else {
+                return (.failure(.limit), false, woken)
+            }
             let link = LinkRendezvous(user: user, device: device, at: now)
             state.entries[id] = Entry(link: link)
             state.open[user, default: 0] += 1
             state.openCount += 1
             defer { state.sweeping = true }
-            return (.success(link.deadline), !state.sweeping)
+            return (.success(link.deadline), !state.sweeping, woken)
         }
+        Links.wake(woken)
         if sweeps { sweep() }
         return try result.get()
     }
@@ -69,26 +77,19 @@ final class Links: Sendable {
         _ id: [UInt8], _ body: (inout LinkRendezvous, Timestamp) throws(LinkRefusal) -> Value
     ) throws(LinkRefusal) -> (value: Value, changes: UInt64) {
         let now = clock.now()
-        typealias Looked = (result: Result<(value: Value, changes: UInt64), LinkRefusal>, woken: [CheckedContinuation<Bool, Never>])
+        typealias Looked = (result: Result<(value: Value, changes: UInt64), LinkRefusal>, woken: [Waiting])
         let looked: Looked = state.withLock { state in
             guard !state.stopping else { return (.failure(.stopping), []) }
             guard var entry = state.entries[id] else { return (.failure(.unknown), []) }
-            let before = entry.link.changes
             entry.link.look(at: now)
             let result: Result<(value: Value, changes: UInt64), LinkRefusal>
             do throws(LinkRefusal) {
                 let value = try body(&entry.link, now)
                 result = .success((value, entry.link.changes))
             } catch { result = .failure(error) }
-            var woken: [CheckedContinuation<Bool, Never>] = []
-            if entry.link.changes != before {
-                woken = entry.waiting.values.map(\.continuation)
-                entry.waiting = [:]
-            }
-            Links.put(entry, id, &state)
-            return (result, woken)
+            return (result, Links.put(entry, id, &state))
         }
-        for continuation in looked.woken { continuation.resume(returning: true) }
+        Links.wake(looked.woken)
         return try looked.result.get()
     }
 
@@ -113,7 +114,7 @@ final class Links: Sendable {
             let (number, other): (UInt64?, CheckedContinuation<Bool, Never>?) = state.withLock { state in
                 guard var entry = state.entries[id], entry.link.changes == changes else { return (nil, nil) }
                 state.number += 1
-                let other = entry.waiting.updateValue((state.number, continuation), forKey: side)?.continuation
+                let other = entry.waiting.updateValue(Waiting(number: state.number, continuation: continuation), forKey: side)?.continuation
                 state.entries[id] = entry
                 return (state.number, other)
             }
@@ -138,8 +139,14 @@ final class Links: Sendable {
     // MARK: Ends
 
     /// Stores a link after a step, and counts it as ended when it is.
-    private static func put(_ entry: Entry, _ id: [UInt8], _ state: inout State) {
+    /// - Returns: whoever waited for what has changed, to be woken outside of the lock.
+    private static func put(_ entry: Entry, _ id: [UInt8], _ state: inout State) -> [Waiting] {
         var entry = entry
+        var woken: [Waiting] = []
+        if state.entries[id]?.link.changes != entry.link.changes {
+            woken += entry.waiting.values
+            entry.waiting = [:]
+        }
         if entry.link.ending != nil, entry.endedAt == 0 {
             state.number += 1
             entry.endedAt = state.number
@@ -151,17 +158,22 @@ final class Links: Sendable {
         state.entries[id] = entry
         while state.ended.count > Limits.linksEnded {
             let oldest = state.ended.removeFirst()
-            state.entries[oldest.id] = nil
+            if let forgotten = state.entries.removeValue(forKey: oldest.id) { woken += forgotten.waiting.values }
         }
+        return woken
     }
 
-    private static func expire(_ state: inout State, _ now: Timestamp) {
+    private static func expire(_ state: inout State, _ now: Timestamp) -> [Waiting] {
+        var woken: [Waiting] = []
         for (id, entry) in state.entries where entry.endedAt == 0 {
             var entry = entry
             entry.link.look(at: now)
-            if entry.link.ending != nil { put(entry, id, &state) }
+            if entry.link.ending != nil { woken += put(entry, id, &state) }
         }
+        return woken
     }
+
+    private static func wake(_ waiting: [Waiting]) { for waiting in waiting { waiting.continuation.resume(returning: true) } }
 
     /// Forgets what two devices that went away have left, while anything is left.
     private func sweep() {
@@ -170,11 +182,12 @@ final class Links: Sendable {
                 try? await Task.sleep(for: Limits.linkSweep)
                 guard let self else { return }
                 let now = clock.now()
-                let goesOn = state.withLock { state in
-                    Links.expire(&state, now)
+                let (goesOn, woken) = state.withLock { state in
+                    let woken = Links.expire(&state, now)
                     state.sweeping = state.openCount > 0 && !state.stopping
-                    return state.sweeping
+                    return (state.sweeping, woken)
                 }
+                Links.wake(woken)
                 if !goesOn { return }
             }
         }
@@ -184,15 +197,17 @@ final class Links: Sendable {
     func stop() {
         let woken = state.withLock { state in
             state.stopping = true
-            let woken = state.entries.values.flatMap { $0.waiting.values.map(\.continuation) }
-            state.entries = [:]
-            return woken
+            defer { state.entries = [:] }
+            return state.entries.values.flatMap(\.waiting.values)
         }
-        for continuation in woken { continuation.resume(returning: true) }
+        Links.wake(woken)
     }
 
-    /// Parts that are held for all links, and links that go on.
-    var held: (parts: Int, links: Int) {
-        state.withLock { state in (state.entries.values.reduce(0) { $0 + $1.link.heldParts }, state.openCount) }
+    /// Parts that are held for all links, links that go on, and requests that wait.
+    var held: (parts: Int, links: Int, waiting: Int) {
+        state.withLock { state in
+            let entries = state.entries.values
+            return (entries.reduce(0) { $0 + $1.link.heldParts }, state.openCount, entries.reduce(0) { $0 + $1.waiting.count })
+        }
     }
 }

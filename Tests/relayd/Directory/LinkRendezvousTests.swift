@@ -220,6 +220,18 @@ import Testing
         #expect(throws: LinkRefusal.stopping) { try links.open(id(2), user: UserID(1), device: DeviceID(2)) }
     }
 
+    /// Nobody but the one who waits has to do with that link again. Others end until it is forgotten.
+    @Test(.timeLimit(.minutes(10))) func whoeverWaitsIsWokenWhenTheLinkExpires() async throws {
+        let links = Links(clock: clock, patience: .seconds(3600))
+        _ = try links.open(id(1), user: UserID(1), device: DeviceID(2))
+        let hello = Task { try await links.wait(id(1), .old) { link, _ throws(LinkRefusal) in try link.readHello() } }
+        while links.held.waiting == 0 { await Task.yield() }
+        clock.advance(by: Limits.linkLifetime)
+        _ = try links.open(id(2), user: UserID(3), device: DeviceID(4))
+        #expect(links.held.waiting == 0)
+        await #expect(throws: LinkRefusal.expired) { try await hello.value }
+    }
+
     @Test func linksAreBounded() throws {
         let links = Links(clock: clock, patience: .milliseconds(1))
         for number in 0..<Limits.linksPerUser { _ = try links.open(id(number), user: UserID(1), device: DeviceID(2)) }
