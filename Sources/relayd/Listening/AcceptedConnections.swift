@@ -49,8 +49,8 @@ final class AcceptedConnections: ChannelDuplexHandler, @unchecked Sendable {
     /// A connection is set up, or could not be.
     func setUp(_ channel: any Channel) { settingUp.remove(ObjectIdentifier(channel)) }
 
-    /// Accepts nobody any more; a moment later closes the socket and tells all connections (`ChannelShouldQuiesceEvent`), each of which ends when it has
-    /// done what it was asked.
+    /// Accepts nobody any more; a moment later tells all connections (`ChannelShouldQuiesceEvent`), each of which ends when it has done what it was asked.
+    /// Then the socket closes: whoever sees that knows that what is sent from now on is too late.
     ///
     /// Without that moment, whoever was accepted just before would be sent away with a request that nobody has read. And a connection that is still being
     /// set up, on another loop, when the socket closes, is dropped by NIO on its way to the one who serves it: that ends the process
@@ -66,10 +66,10 @@ final class AcceptedConnections: ChannelDuplexHandler, @unchecked Sendable {
     private func tellSoon(on loop: any EventLoop) {
         loop.assumeIsolated().scheduleTask(in: TimeAmount(Limits.lastRequestPatience)) { [self] in
             guard settingUp.isEmpty else { return tellSoon(on: loop) }
-            context?.close(promise: nil)
-            for channel in open.values {
-                channel.eventLoop.execute { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
+            let told = open.values.map { channel in
+                channel.eventLoop.submit { channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent()) }
             }
+            EventLoopFuture.andAllComplete(told, on: loop).assumeIsolated().whenComplete { [self] _ in context?.close(promise: nil) }
         }
     }
 }

@@ -92,6 +92,23 @@ import Testing
         #expect(told.count == 1 && reads.isClosed)
     }
 
+    /// One on a loop that is busy: the socket closes when it has been told, too.
+    @Test func theSocketClosesWhenAllHaveBeenTold() throws {
+        let connections = AcceptedConnections(limit: 10)
+        let (server, reads) = try server(connections)
+        let told = Told()
+        let busy = EmbeddedEventLoop()
+        let connection = EmbeddedChannel(handler: told, loop: busy)
+        try server.writeInbound(connection as any Channel)
+        connections.setUp(connection)
+        connections.end(on: loop)
+        loop.advanceTime(by: TimeAmount(Limits.lastRequestPatience))
+        #expect(told.count == 0 && !reads.isClosed)
+        busy.run()
+        loop.run()
+        #expect(told.count == 1 && reads.isClosed)
+    }
+
     /// One that ended before it was set up.
     @Test func nobodyWaitsForOneThatIsGone() throws {
         let connections = AcceptedConnections(limit: 10)
