@@ -20,8 +20,6 @@ for deb; do
     debs+=("$(readlink -f "$deb")")
 done
 
-work=$(mktemp -d)
-chmod 755 "$work"
 step() { printf '\n%s\n' "$*"; }
 say() { printf '  %s\n' "$*"; }
 fail() {
@@ -33,6 +31,13 @@ fail() {
 bob_listens() { pgrep -u relay-bob -x chatctl >/dev/null; }
 bob_is_quiet() { ! bob_listens; }
 hush_bob() { pkill -TERM -u relay-bob -x chatctl 2>/dev/null || true; await "bob's client ends" bob_is_quiet; }
+# Before anything is cleaned up: what is here already is somebody else's.
+[ "$(id -u)" -eq 0 ] || fail "this needs root"
+[ -d /run/systemd/system ] || fail "this needs a running systemd"
+[ ! -e /var/lib/relayd ] && ! command -v relayd >/dev/null || fail "there is a relayd already: this is for a fresh machine"
+
+work=$(mktemp -d)
+chmod 755 "$work"
 clean_up() {
     pkill -KILL -u relay-bob -x chatctl 2>/dev/null || true
     rm -rf /usr/local/share/ca-certificates/relayd-try.crt /etc/relayd/tls
@@ -53,10 +58,6 @@ await() {
 property() { systemctl show -p "$2" --value "$1"; }
 seconds() { awk -v us="$1" 'BEGIN { printf "%.2f s", us / 1000000 }'; }
 now() { date +%s%6N; }
-
-[ "$(id -u)" -eq 0 ] || fail "this needs root"
-[ -d /run/systemd/system ] || fail "this needs a running systemd"
-[ ! -e /var/lib/relayd ] && ! command -v relayd >/dev/null || fail "there is a relayd already: this is for a fresh machine"
 
 # --- accounts and messages --------------------------------------------------------------------------------------------------------------------
 

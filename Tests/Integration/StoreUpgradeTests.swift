@@ -69,6 +69,17 @@ import Testing
         #expect(try Database(path: relay.storePath, access: .readOnly).integer("PRAGMA user_version") == Int64(Self.older))
     }
 
+    /// What root tries, relayd can use and delete.
+    @Test(.timeLimit(.minutes(10)), .enabled(if: geteuid() == 0, "only root may act as somebody else")) func rootRehearsesAsTheOwner() async throws {
+        let relay = try RelayProcess()
+        try olderStore(relay.storePath)
+        for path in [relay.directory.path, relay.storePath, relay.storePath + "-wal", relay.storePath + "-shm"] { chown(path, 65_534, 65_534) }
+        let rehearsed = try await rehearse(relay)
+        #expect(rehearsed.status == .exited(0), "\(rehearsed)")
+        let backups = try FileManager.default.attributesOfItem(atPath: relay.directory.file("backups"))
+        #expect((backups[.ownerAccountID] as? NSNumber)?.intValue == 65_534)
+    }
+
     /// Something in the old store that a later step cannot take.
     @Test(.timeLimit(.minutes(10))) func aFailingMigrationLeavesTheStore() async throws {
         let relay = try RelayProcess()

@@ -23,6 +23,13 @@ package struct BackupEntry: Sendable {
     package var manifest: Result<BackupManifest, BackupError>
 }
 
+/// Others are kept from making backups in a folder as long as this is there.
+package final class BackupFolderHold: Sendable {
+    private let folder: Int32
+    fileprivate init(_ folder: Int32) { self.folder = folder }
+    deinit { close(folder) }
+}
+
 /// The folder of backups: makes them, lists them, lets the old ones go. Names are of times, never of people. Any thread that may wait.
 package struct BackupFolder: Sendable {
     package var path: String
@@ -67,15 +74,17 @@ package struct BackupFolder: Sendable {
     ///
     /// - Parameters:
     ///   - store: the path of the database.
+    ///   - hold: nil: nobody has the folder.
     ///   - rest: waits between two steps.
     ///   - isCancelled: asked before each step.
     package func create(
-        of store: String, relayVersion: String, reason: BackupManifest.Reason, monotonic: any MonotonicClock = SystemMonotonicClock(),
+        of store: String, relayVersion: String, reason: BackupManifest.Reason, hold: BackupFolderHold? = nil,
+        monotonic: any MonotonicClock = SystemMonotonicClock(),
         rest: (Duration) -> Void = BackupFolder.sleep, isCancelled: () -> Bool = { false }, progress: (BackupProgress) -> Void = { _ in }
     ) throws(BackupError) -> (name: String, manifest: BackupManifest) {
-        try prepare()
-        let lock = try lock()
-        defer { close(lock) }
+        let held: BackupFolderHold
+        if let hold { held = hold } else { held = try self.hold() }
+        defer { withExtendedLifetime(held) {} }
         // Left behind by a process that died.
         for name in names(ending: Self.unfinished) { unlink("\(path)/\(name)") }
         let needed = Database.bytes(store) + Limits.backupManifestBytes
@@ -171,14 +180,28 @@ package struct BackupFolder: Sendable {
         guard access(path, W_OK | X_OK) == 0 else { throw .folder(path, String(cString: strerror(errno))) }
     }
 
-    private func lock() throws(BackupError) -> Int32 {
+    /// Keeps others from making backups here, and so from taking what has no name yet for somebody's who died.
+    package func hold() throws(BackupError) -> BackupFolderHold {
+        try prepare()
         let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard folder >= 0 else { throw .folder(path, String(cString: strerror(errno))) }
-        guard flock(folder, LOCK_EX | LOCK_NB) == 0 else {
-            close(folder)
-            throw .running
-        }
-        return folder
+        let hold = BackupFolderHold(folder)
+        guard flock(folder, LOCK_EX | LOCK_NB) == 0 else { throw .running }
+        return hold
+    }
+
+    // MARK: What may turn out not to be wanted
+
+    /// Takes a backup's name away: unless it is given back, whoever makes the next backup deletes the file. While the folder is held.
+    package func setAside(_ name: String) throws(BackupError) -> BackupFile {
+        let file = BackupFile(path: "\(path)/\(name)\(Self.unfinished)")
+        guard rename("\(path)/\(name)", file.path) == 0 else { throw .failed(String(cString: strerror(errno))) }
+        return file
+    }
+
+    package func giveBack(_ name: String) throws(BackupError) {
+        guard rename("\(path)/\(name)\(Self.unfinished)", "\(path)/\(name)") == 0 else { throw .failed(String(cString: strerror(errno))) }
+        try BackupFile.flushFolder(of: "\(path)/\(name)")
     }
 
     private func checkRoom(_ needed: Int) throws(BackupError) {

@@ -107,22 +107,26 @@ package struct Restore: Sendable {
         guard verdict.findings.isEmpty else { throw .damaged(verdict.findings) }
         let new = store + ".restoring"
         for path in [new, new + "-wal", new + "-shm"] { unlink(path) }
-        do {
+        do throws(RestoreError) {
+            // Only root may be able to read the backup.
             try backing { () throws(BackupError) in try backup.extract(to: new, progress: { progress(0.6 + $0 * 0.4) }) }
-            try prepare(new, verdict.manifest, uid: uid)
-            let before = try exchange(new)
+            adopt(new)
+            let before = try asOwner { () throws(RestoreError) in
+                do {
+                    try prepare(new, verdict.manifest, uid: uid)
+                    return try exchange(new)
+                } catch { throw error as? RestoreError ?? .failed("\(error)") }
+            }
             return RestoreReport(store: store, backup: verdict.manifest, before: before)
         } catch {
             for path in [new, new + "-wal", new + "-shm"] { unlink(path) }
-            if let error = error as? RestoreError { throw error }
-            if let error = error as? BackupError { throw .backup(error) }
-            throw .failed("\(error)")
+            throw error
         }
     }
 
     /// What relayd holds while it runs.
     private func lock() throws(RestoreError) -> Int32 {
-        let file = open(store + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let file = try asOwner { () throws(RestoreError) in open(store + ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }
         guard file >= 0 else {
             switch errno {
             case EACCES, EPERM: throw .notPermitted
@@ -130,7 +134,6 @@ package struct Restore: Sendable {
             default: throw .failed("\(store).lock cannot be opened: \(String(cString: strerror(errno)))")
             }
         }
-        adopt(store + ".lock")
         guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             close(file)
             throw .live
@@ -178,7 +181,6 @@ package struct Restore: Sendable {
     /// The log goes before its store: a new store beside the log of the old one would be taken for its own, and be damaged by it. It has something in it
     /// only when the store cannot be read; whoever is interrupted right there has both under the other name.
     private func exchange(_ new: String) throws -> String? {
-        adopt(new)
         let digits = String(clock.now().description.prefix(19)).filter { $0 != "-" && $0 != ":" }
         let aside = "\(store).before-\(digits)Z"
         let wasThere = try isThere()
@@ -207,11 +209,18 @@ package struct Restore: Sendable {
     /// With what the last system call said.
     private static func failure(_ what: String) -> RestoreError { .failed("\(what): \(String(cString: strerror(errno)))") }
 
-    /// Root restores what is relayd's: the folder's owner is the file's.
+    /// Root restores what is relayd's: the folder's owner is the file's. Not that of what a link leads to.
     private func adopt(_ path: String) {
         var status = stat()
         guard geteuid() == 0, stat(BackupFile.folder(of: store), &status) == 0 else { return }
-        _ = chown(path, status.st_uid, status.st_gid)
+        _ = lchown(path, status.st_uid, status.st_gid)
+    }
+
+    private func asOwner<Result>(_ body: () throws(RestoreError) -> Result) throws(RestoreError) -> Result {
+        let owner: FolderOwner
+        do throws(FolderOwner.Refused) { owner = try FolderOwner(of: BackupFile.folder(of: store)) } catch { throw .failed(error.description) }
+        defer { owner.end() }
+        return try body()
     }
 
     // MARK: What is lost

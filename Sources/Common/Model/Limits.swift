@@ -246,6 +246,10 @@ package enum Limits {
     package static let engineCacheEntries = 2_000_000
     /// Rows that one clean-up step deletes, so that sends wait for at most a few milliseconds.
     package static let removalStepRows = 1000
+    /// Until what the relay itself wants done is tried again when the writer's inbox is full; and how often where somebody waits for it: longer than any
+    /// surge that the relay gets through.
+    package static let overloadPause = Duration.seconds(1)
+    package static let overloadAttempts = 10
 
     // MARK: HTTP
 

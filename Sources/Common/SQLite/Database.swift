@@ -33,7 +33,7 @@ package struct SQLiteError: Error, CustomStringConvertible {
 package final class Database {
     package enum Access {
         case readWriteCreate, readOnly
-        /// A new file that nobody else uses yet. Nothing is flushed, and what fails leaves it broken: the caller flushes it, or removes it.
+        /// A file that is there, and that nobody else uses yet. Nothing is flushed, and what fails leaves it broken: the caller flushes it, or removes it.
         case scratch
         /// To read a file that nobody writes to, and that leaves nothing beside it.
         case immutable
@@ -56,7 +56,7 @@ package final class Database {
             switch access {
             case .readWriteCreate: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             case .readOnly: SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
-            case .scratch: SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
+            case .scratch: SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             case .immutable: SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
             }
         let name = access == .immutable ? Self.address(path) : path

@@ -81,12 +81,20 @@ package final class Directory: Sendable {
         revocations.suspended(try await readers.look { try $0.devices(of: user).map(\.id) })
     }
 
-    /// Takes a removed user out of the groups and deletes what nobody else can receive, in bounded steps, in the background. A stop or crash in between is taken up at the next start.
+    /// Takes a removed user out of the groups and deletes what nobody else can receive, in bounded steps, in the background. A stop or crash in between is
+    /// taken up at the next start; while the writer has too much to do, it waits.
     func finishRemoval(of user: UserID) {
         Task { [writer, revocations] in
             var remaining = true
             while remaining {
-                let outcome = try await writer.perform(.clearUser(user, limit: Limits.removalStepRows), for: revocations)
+                let outcome: Outcome
+                do throws(WriterError) {
+                    outcome = try await writer.perform(.clearUser(user, limit: Limits.removalStepRows), for: revocations)
+                } catch {
+                    guard error == .overloaded else { return }
+                    try await Task.sleep(for: Limits.overloadPause)
+                    continue
+                }
                 guard case .removed(_, let more, _) = outcome else { return }
                 remaining = more
             }

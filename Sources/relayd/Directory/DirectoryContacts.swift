@@ -42,7 +42,7 @@ extension Directory {
             groups += outcome.publications.count
             guard outcome.remaining else { return (outcome, groups) }
             // The same decision: nothing came between, and the audit log has it once.
-            command.basedOn = nil
+            command.basedOn = outcome.contact.version
             actor = nil
         }
     }

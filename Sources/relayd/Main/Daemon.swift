@@ -164,10 +164,9 @@ struct Daemon {
                 } else if (certificates != nil) != configuration.speaksTLS {
                     logger.warning("TLS begins or ends with a restart: systemctl restart relayd")
                 }
-                // A store that refuses has ended the process, or is ending it.
-                Task { try? await directory.apply(configuration.contacts) }
-                Task { await ledger.apply(configuration.people) }
-                Task { await alerts.apply(configuration.alerts) }
+                await ledger.apply(configuration.people)
+                await alerts.apply(configuration.alerts)
+                await Self.apply(configuration.contacts, to: directory, logger)
             }, readiness: readiness, logger: logger)
         // They are stopped in the reverse order, each before the next: nobody new, then clients, then operators.
         var services = ServiceGroupConfiguration(
@@ -217,6 +216,18 @@ struct Daemon {
             return 1
         }
         return 0
+    }
+
+    /// While the relay has too much to do, the policy waits: a reload that says it is in force must not be wrong.
+    private static func apply(_ policy: ContactPolicy, to directory: Directory, _ logger: Logger) async {
+        for _ in 0..<Limits.overloadAttempts {
+            do throws(DirectoryError) { return try await directory.apply(policy) } catch {
+                // A store that refuses has ended the process, or is ending it.
+                guard case .overloaded = error else { return }
+                try? await Task.sleep(for: Limits.overloadPause)
+            }
+        }
+        logger.error("the policy of contacts is not in force, because the relay has too much to do: systemctl reload relayd")
     }
 
     private func controlSettings(startedAt: Timestamp, _ readiness: Readiness) -> ControlServerSettings {

@@ -117,8 +117,15 @@ struct Relayd: AsyncParsableCommand {
     private static func rehearse(_ configuration: Configuration) -> Int32 {
         let upgrade = StoreUpgrade(
             store: configuration.storePath, folder: BackupFolder(path: configuration.effectiveBackups, clock: SystemWallClock()))
+        // What root made in the folder of backups could keep relayd from it.
+        let owner: FolderOwner
+        do throws(FolderOwner.Refused) { owner = try FolderOwner(of: BackupFile.folder(of: configuration.storePath)) } catch {
+            complain(error.description)
+            return ControlErrorCode.configuration.exitStatus
+        }
+        defer { owner.end() }
         do throws(StoreUpgrade.Refused) {
-            print(try upgrade.rehearse(keepsSnapshot: false)?.text ?? "There is nothing to upgrade.\n", terminator: "")
+            print(try upgrade.rehearse()?.text ?? "There is nothing to upgrade.\n", terminator: "")
             return 0
         } catch {
             complain(error.description)

@@ -7,14 +7,14 @@ import UnixSignals
 struct Reloader: Service {
     var inForce: ConfigurationInForce
     /// Puts what can be reloaded into force.
-    var apply: @Sendable (Configuration) -> Void
+    var apply: @Sendable (Configuration) async -> Void
     var readiness: Readiness
     var logger: Logger
 
     func run() async throws {
         for await _ in await UnixSignalsSequence(trapping: .sighup).cancelOnGracefulShutdown() {
             Systemd.reloading()
-            reload()
+            await reload()
             readiness.again()
         }
         // This service is the first that is told to stop.
@@ -23,7 +23,7 @@ struct Reloader: Service {
         Systemd.stopping("closing connections", within: Limits.stopPatience)
     }
 
-    private func reload() {
+    private func reload() async {
         do throws(ConfigurationProblems) {
             let (configuration, applied, deferred) = try inForce.reload()
             for option in applied {
@@ -31,7 +31,7 @@ struct Reloader: Service {
             }
             for option in deferred { logger.warning("the change needs a restart: systemctl restart relayd", metadata: ["key": "\(option.name)"]) }
             if applied.isEmpty, deferred.isEmpty { logger.notice("the configuration was read again, nothing changed") }
-            apply(configuration)
+            await apply(configuration)
         } catch {
             for problem in error.problems { logger.error("\(problem)") }
             logger.error("the configuration was not reloaded, the one before stays in force")

@@ -125,10 +125,11 @@ package actor Retention {
     /// What a purge would take now, rule by rule.
     package func plan() async throws(RetentionError) -> PurgeExtent {
         let planner = RetentionPlanner(now: clock.now())
+        let policies = try await policies()
         var extent = PurgeExtent(at: planner.now)
         var from: ChatID? = ChatID(0)
         while let chat = from {
-            let found = try await survey(planner, from: chat)
+            let found = try await survey(planner, policies, from: chat)
             from = found.next
             extent.chats += found.chats.count
             try await walk(found, planner, rows: { Limits.purgeStepRowsCeiling }) { messages throws(RetentionError) in
@@ -148,13 +149,15 @@ package actor Retention {
         var next: ChatID?
     }
 
-    private func survey(_ planner: RetentionPlanner, from start: ChatID, agesOnly: Bool = false) async throws(RetentionError) -> Survey {
-        let policies = try await policies()
+    /// - Parameter mayBeTold: it is for the purge, which an operator can stop.
+    private func survey(
+        _ planner: RetentionPlanner, _ policies: [String: RetentionPolicy], from start: ChatID, agesOnly: Bool = false, mayBeTold: Bool = false
+    ) async throws(RetentionError) -> Survey {
         var survey = Survey()
         var overflows: [UserID: UInt64] = [:]
         var from: ChatID? = start
         while let chat = from, survey.chats.count < Limits.purgeChats {
-            try checkTold()
+            if mayBeTold { try checkTold() }
             let pushMembers = pushMembers
             let (known, before) = (overflows, survey)
             let (found, users, next) = try await look { reader in
@@ -204,13 +207,14 @@ package actor Retention {
 
     /// Shows `body` the messages that go, oldest first, `rows` of the store's at a time.
     private func walk(
-        _ survey: Survey, _ planner: RetentionPlanner, rows: () -> Int, _ body: ([HeldMessage]) async throws(RetentionError) -> Void
+        _ survey: Survey, _ planner: RetentionPlanner, rows: () -> Int, mayBeTold: Bool = false,
+        _ body: ([HeldMessage]) async throws(RetentionError) -> Void
     ) async throws(RetentionError) {
         guard !survey.chats.isEmpty else { return }
         let ends = survey.chats.compactMapValues { planner.end($0) }
         var after = MessageID(survey.first.rawValue - 1)
         while true {
-            try checkTold()
+            if mayBeTold { try checkTold() }
             let (from, limit) = (after, rows())
             let page = try await look { try $0.held(after: from, upTo: survey.last, limit: limit) }
             let gone = page.filter { message in ends[message.chat].map { message.id <= $0 } ?? false }
@@ -280,7 +284,7 @@ package actor Retention {
         var from: ChatID? = ChatID(0)
         while let chat = from {
             note { $0.phase = .looking }
-            let found = try await survey(planner, from: chat)
+            let found = try await survey(planner, policies, from: chat, mayBeTold: true)
             from = found.next
             extent.chats += found.chats.count
             note { progress in
@@ -288,7 +292,7 @@ package actor Retention {
                 progress.chats = extent.chats
             }
             let span = Double(found.last.rawValue &- found.first.rawValue) + 1
-            try await walk(found, planner, rows: { pace.rows }) { messages throws(RetentionError) in
+            try await walk(found, planner, rows: { pace.rows }, mayBeTold: true) { messages throws(RetentionError) in
                 var ends: [ChatID: PurgeEnd] = [:]
                 for message in messages {
                     ends[message.chat] = PurgeEnd(
@@ -391,11 +395,12 @@ package actor Retention {
                 "there is a message that was \(Retention.days(from: oldest, to: last.at)) days old at the last purge; the longest policy had \(days)")
         }
         // Policies that were changed since are for the next purge.
-        guard PurgeProof.fingerprint(try await policies()) == last.policies else { return verdict }
+        let policies = try await policies()
+        guard PurgeProof.fingerprint(policies) == last.policies else { return verdict }
         var chats = 0
         var from: ChatID? = ChatID(0)
         while let chat = from {
-            let found = try await survey(RetentionPlanner(now: last.at), from: chat, agesOnly: true)
+            let found = try await survey(RetentionPlanner(now: last.at), policies, from: chat, agesOnly: true)
             chats += found.chats.count
             from = found.next
         }

@@ -271,6 +271,9 @@ private final class World {
         release.finish()
         await #expect(throws: RetentionError.self) { try await first.value }
         #expect(slow.progress == nil)
+        // That it was stopped is for the purge to know: whoever looks is answered.
+        #expect(try await slow.plan().messages == 1)
+        #expect(try await slow.verify().findings.isEmpty)
         #expect(await !slow.stop())
         await world.store.close()
     }

@@ -207,8 +207,8 @@ package actor Alerts {
 
     /// Hands over what is due, one after the other.
     package func handOver() async {
-        guard let carrier else { return }
-        while let entry = queue.next(at: monotonic.nanoseconds()) {
+        // Each goes to where notices go then: it may be another target since the one before.
+        while let carrier, let entry = queue.next(at: monotonic.nanoseconds()) {
             do throws(NoticeError) {
                 try await carrier.carry(entry.notice, patience: Limits.alertPatience)
             } catch {
