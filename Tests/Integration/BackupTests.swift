@@ -25,6 +25,32 @@ import Testing
         return try await TestDevice(name: "\(name).phone", link: link, directory: StateDirectory(scratch.file(name)))
     }
 
+    /// Root restores in a folder of somebody who put a link in its way.
+    @Test(.timeLimit(.minutes(10)), .enabled(if: geteuid() == 0, "only root may act as somebody else")) func aLinkLeadsRootNowhere() async throws {
+        let relay = try RelayProcess()
+        try await relay.start()
+        let scratch = try TemporaryDirectory()
+        let (file, precious, theirs) = (scratch.file("carried.backup"), scratch.file("precious"), scratch.file("theirs"))
+        _ = try await create(relay, "--to", file)
+        await relay.terminate()
+        let nobody: uid_t = 65_534
+        try "root's".write(toFile: precious, atomically: false, encoding: .utf8)
+        chmod(precious, 0o600)
+        chmod(scratch.path, 0o755)
+        #expect(mkdir(theirs, 0o700) == 0 && symlink(precious, "\(theirs)/relay.db.lock") == 0 && chown(theirs, nobody, nobody) == 0)
+        let store = "\(theirs)/relay.db"
+        await #expect(throws: (any Error).self) { try await restore(relay, file, to: store) }
+        func owner(_ path: String) -> uid_t? {
+            var status = stat()
+            return lstat(path, &status) == 0 ? status.st_uid : nil
+        }
+        #expect(owner(precious) == 0 && owner(store) == nil)
+        // Without it the store is theirs.
+        unlink("\(theirs)/relay.db.lock")
+        _ = try await restore(relay, file, to: store)
+        #expect(owner(store) == nobody && owner("\(theirs)/relay.db.lock") == nobody)
+    }
+
     /// What was acknowledged before the backup is there; what came after it is gone from the relay, stays with those who have it, and takes nobody's place.
     @Test(.timeLimit(.minutes(10))) func underLoadAndRestoredOnAnotherMachine() async throws {
         let relay = try RelayProcess()

@@ -93,6 +93,13 @@ package final class RawConnection: @unchecked Sendable {
         return Array(received[taken..<(taken + count)])
     }
 
+    /// Whether the other side ends the connection, or has ended it, although nothing is read.
+    package func hangsUp(within seconds: Int32 = 30) -> Bool {
+        // POLLRDHUP of poll(2), which Glibc's module leaves out.
+        var looked = pollfd(fd: descriptor, events: 0x2000, revents: 0)
+        return poll(&looked, 1, seconds * 1000) == 1
+    }
+
     /// Reads until the other side closes; throws `silent` when it does not.
     package func readToEnd() throws -> [UInt8] {
         while true {

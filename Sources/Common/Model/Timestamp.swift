@@ -20,8 +20,9 @@ package struct Timestamp: Hashable, Comparable, Sendable, Codable, CustomStringC
 
     /// `2026-11-21T09:30:00.250Z`
     package var description: String {
-        let days = Int64((Double(milliseconds) / 86_400_000).rounded(.down))
-        let inDay = milliseconds - days * 86_400_000
+        // Rounded down, also before 1970, and without leaving what an integer holds: others' clocks may say anything.
+        let (whole, rest) = milliseconds.quotientAndRemainder(dividingBy: 86_400_000)
+        let (days, inDay) = rest < 0 ? (whole - 1, rest + 86_400_000) : (whole, rest)
         let (year, month, day) = Timestamp.civil(fromDays: days)
         func pad(_ value: Int64, _ width: Int) -> String {
             let digits = String(value)

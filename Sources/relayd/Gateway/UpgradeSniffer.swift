@@ -29,6 +29,8 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
     private let serveHTTP: (any Channel) throws -> GatewayChannel.Negotiated
     private var state = State.waiting
     private var timer: Scheduled<Void>?
+    /// Runs while the socket takes nothing.
+    private var stalled: Scheduled<Void>?
     private var admitted = false
     /// The address's count, held until this is a WebSocket or gone; nil when the address does not count.
     private var visit: AddressVisit?
@@ -62,6 +64,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
         visit?.meter.leave()
         visit = nil
         stopTimer()
+        stalled?.cancel()
         abandon()
     }
 
@@ -70,16 +73,17 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch unwrapInboundIn(data) {
         case .head(let head):
-            stopTimer()
             if case .done = state { return }
             if case .waiting = state, head.method == .GET, head.uri.prefix(while: { $0 != "?" }) == ConnectRequest.path,
                 let request = try? ConnectRequest(
                     uri: head.uri, header: { head.headers[canonicalForm: $0].map(String.init) }, directory: environment.directory)
             {
                 if let refusal = environment.limits.refusalOfHandshake(request.principal) { return refuse(refusal, context) }
+                // The time goes on: a body may be announced that never comes.
                 state = .upgrading(request)
                 return
             }
+            stopTimer()
             forward(head, context)
         case .body(let bytes):
             switch state {
@@ -92,7 +96,9 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
             case .http:
                 stopTimer()
                 context.fireChannelRead(data)
-            case .upgrading(let request): upgrade(request, context)
+            case .upgrading(let request):
+                stopTimer()
+                upgrade(request, context)
             case .waiting, .done: break
             }
         }
@@ -165,6 +171,18 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
         context.write(data, promise: promise)
     }
 
+    /// Whoever asks and does not read the answers would have this connection for ever: Hummingbird's own timer waits for the answer to be written.
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        stalled?.cancel()
+        stalled = nil
+        if case .http = state, !context.channel.isWritable {
+            stalled = context.eventLoop.assumeIsolated().scheduleTask(in: TimeAmount(environment.settings.requestBodyTimeout)) {
+                context.close(promise: nil)
+            }
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
     /// A typed answer where no request has reached the router, then the end of the connection.
     private func refuse(_ failure: WireFailure, _ context: ChannelHandlerContext) {
         stopTimer()
@@ -210,7 +228,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch state {
-        case .waiting where event is ChannelShouldQuiesceEvent:
+        case .waiting where event is ChannelShouldQuiesceEvent, .upgrading where event is ChannelShouldQuiesceEvent:
             context.close(promise: nil)
         case .waiting where (event as? ChannelEvent) == .inputClosed, .upgrading where (event as? ChannelEvent) == .inputClosed,
             .done where (event as? ChannelEvent) == .inputClosed:
@@ -222,6 +240,7 @@ final class UpgradeSniffer: ChannelDuplexHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         stopTimer()
+        stalled?.cancel()
         abandon()
         context.fireChannelInactive()
     }

@@ -7,7 +7,7 @@ import RelayStorage
 extension MessageSending {
     /// Finds or makes the one-to-one chat with another user.
     package func openChat(_ principal: Principal, with user: UserID) async throws(SendingError) -> ChatID {
-        guard case .chatOpened(let chat) = try await perform(.openChat(principal.user, user)) else { throw .storeFailed }
+        guard case .chatOpened(let chat) = try await perform(.openChat(principal.user, user, by: principal.device)) else { throw .storeFailed }
         return chat
     }
 
@@ -29,12 +29,8 @@ extension MessageSending {
         _ principal: Principal, since: Timestamp?, after: UInt64, pageSize: Int
     ) async throws(SendingError) -> (rows: [ConversationRow], next: UInt64) {
         try await look { reader in
-            var rows = try reader.conversations(of: principal.user)
-            if let since { rows.removeAll { ($0.last?.message.time ?? since) <= since } }
-            if after > 0 { rows.removeAll { $0.order >= after } }
-            let page = Array(rows.prefix(pageSize))
-            let next = page.count < rows.count ? page.last?.order ?? 0 : 0
-            return (page, next)
+            let (page, more) = try reader.conversations(of: principal.user, since: since, before: after > 0 ? after : .max, limit: pageSize)
+            return (page, more ? page.last?.order ?? 0 : 0)
         }
     }
 
@@ -44,11 +40,8 @@ extension MessageSending {
     ) async throws(SendingError) -> (rows: [StoredEnvelope], next: UInt64) {
         try await look { reader in
             let start = after.map { Reader.PageStart.after($0) } ?? .before(before ?? .max)
-            let rows = try reader.messages(of: chat, for: principal.user, start, limit: pageSize + 1, bytes: Limits.pageBytes)
-            let page = Array(rows.prefix(pageSize))
-            // A page that ended because of its bytes has a next one too; asking for an empty one at the very end does no harm.
-            let bytes = page.reduce(0) { $0 + $1.body.readableBytes }
-            let more = rows.count > page.count || bytes >= Limits.pageBytes
+            // Asking for an empty one at the very end does no harm.
+            let (page, more) = try reader.messages(of: chat, for: principal.user, start, limit: pageSize, bytes: Limits.pageBytes)
             return (page, more ? page.last?.chatSeq ?? 0 : 0)
         }
     }

@@ -19,7 +19,7 @@ struct StreamState: ~Copyable {
         var chatSeq: UInt64
         /// Sent by this device: never pushed, so never acknowledged by it.
         var own: Bool
-        /// Somebody else's, so that its delivery is worth a receipt.
+        /// Somebody else's, so that its delivery is worth a receipt. That something has expired is nobody's message.
         var countsAsDelivery: Bool
     }
 
@@ -45,6 +45,8 @@ struct StreamState: ~Copyable {
     private(set) var position: UInt64 = 0
     /// The mailbox reaches at least to here.
     private var end: UInt64 = 0
+    /// It did when the page was asked for that is being read: whatever was there up to here is in it, unless it is announced by now.
+    private var asked: UInt64 = 0
 
     init(user: UserID, device: DeviceID) {
         self.user = user
@@ -98,7 +100,7 @@ struct StreamState: ~Copyable {
         actions.push.reserveCapacity(envelopes.count)
         for envelope in envelopes where envelope.mailboxSeq > position && pass(envelope) { actions.push.append(envelope) }
         phase = .draining(reading: false)
-        if complete, position >= end {
+        if complete, end <= max(position, asked) {
             phase = .live
             if !saidCaughtUp {
                 saidCaughtUp = true
@@ -160,7 +162,7 @@ struct StreamState: ~Copyable {
         window?.append(
             Passed(
                 mailboxSeq: envelope.mailboxSeq, chat: envelope.chat, chatSeq: envelope.chatSeq, own: own,
-                countsAsDelivery: envelope.senderUser != user))
+                countsAsDelivery: envelope.senderUser != user && !envelope.isGap))
         if !own { pushedInWindow += 1 }
         return !own
     }
@@ -168,6 +170,7 @@ struct StreamState: ~Copyable {
     private mutating func continueDraining(writable: Bool) -> Read? {
         guard phase == .draining(reading: false), hasRoom, writable else { return nil }
         phase = .draining(reading: true)
+        asked = end
         return Read(after: position, limit: min(Limits.drainPageEnvelopes, Limits.unacknowledgedEnvelopes - unacknowledged))
     }
 }

@@ -38,7 +38,8 @@ package enum Command: Codable, Sendable {
     case revokeKeys(RevokeKeys)
     case expireKeys(ExpireKeys)
     /// The new chat's identifier is the command's stamp; an existing chat of the two is found instead.
-    case openChat(UserID, UserID)
+    /// `by`: the device that asks, which must still be allowed to.
+    case openChat(UserID, UserID, by: DeviceID? = nil)
     case send(Send)
     /// A new group's identifier is the command's stamp.
     case changeGroup(ChangeGroup)
@@ -108,7 +109,12 @@ package struct ContactCommand: Codable, Sendable {
     package var category: String?
     /// The version of the contact that the decision was based on; nil: whatever it is.
     package var basedOn: UInt64?
-    package init(user: UserID, peer: UserID, action: ContactAction?, category: String? = nil, basedOn: UInt64? = nil) {
+    /// That asks, and must still be allowed to; nil: an operator.
+    package var device: DeviceID?
+    package init(
+        user: UserID, peer: UserID, action: ContactAction?, category: String? = nil, basedOn: UInt64? = nil, device: DeviceID? = nil
+    ) {
+        self.device = device
         self.user = user
         self.peer = peer
         self.action = action

@@ -13,6 +13,7 @@ extension SQLiteEngine {
 
     func contact(_ command: ContactCommand, _ stamp: Stamp) throws -> Outcome {
         guard command.user != command.peer else { throw Rejection.contactWithSelf }
+        try checkAllowed(command.device, of: command.user)
         let user = try presentUser(command.user)
         let peer = try presentUser(command.peer)
         let stored = try contact(of: user.id, with: peer.id)

@@ -21,12 +21,17 @@ extension SQLiteEngine {
             extra: .deletion(Deletion(chat: chat.id, seqs: command.seqs)), body: ByteBuffer(), keys: [])
         if command.forEveryone {
             guard let member = chat.member(command.user) else { throw Rejection.chatUnknown }
-            try checkDeletion(of: command.seqs, in: chat, by: member)
+            let isThere = try checkDeletion(of: command.seqs, in: chat, by: member)
+            // To whom nothing may be sent, of that something is taken away is told, and no more.
+            if !isThere, try !passes(in: chat), let peer = chat.memberIDs.first(where: { $0 != command.user }) {
+                throw try refusal(of: command.user, to: peer)
+            }
             for seq in command.seqs { try empty(seq, of: chat) }
             return .sent(try append(new, to: chat, audience: chat.memberIDs, stamp))
         }
-        guard try wasMember(command.user, of: chat) else { throw Rejection.chatUnknown }
-        guard let last = command.seqs.last, last <= chat.lastSeq else { throw Rejection.positionUnknown }
+        let seen = try self.seen(by: command.user, of: chat)
+        guard !seen.isEmpty else { throw Rejection.chatUnknown }
+        guard command.seqs.allSatisfy({ seq in seen.contains { $0.contains(seq) } }) else { throw Rejection.positionUnknown }
         for seq in command.seqs {
             try statements.hideMessage.run {
                 $0.bind(1, command.user.rawValue)
@@ -40,8 +45,10 @@ extension SQLiteEngine {
     }
 
     /// One's own messages, or anybody's for an admin. What is gone already may be named: another device may have been faster.
-    private func checkDeletion(of seqs: [UInt64], in chat: ChatState, by member: MemberState) throws {
+    /// - Returns: whether any of them is still there.
+    private func checkDeletion(of seqs: [UInt64], in chat: ChatState, by member: MemberState) throws -> Bool {
         let find = statements.findMessage
+        var isThere = false
         for seq in seqs {
             guard seq <= chat.lastSeq, seq >= member.joinedSeq else { throw Rejection.positionUnknown }
             find.bind(1, chat.id.rawValue)
@@ -56,8 +63,10 @@ extension SQLiteEngine {
                 guard find.unsigned(0) == member.user.id.rawValue || (chat.kind == .group && member.role >= .admin) else {
                     throw Rejection.notDeletable
                 }
+                isThere = true
             }
         }
+        return isThere
     }
 
     private func empty(_ seq: UInt64, of chat: ChatState) throws(SQLiteError) {
@@ -69,10 +78,15 @@ extension SQLiteEngine {
         }
     }
 
-    private func wasMember(_ user: UserID, of chat: ChatState) throws -> Bool {
-        if chat.member(user) != nil { return true }
-        let find = try database.integer("SELECT 1 FROM members WHERE chat_id = \(chat.id.rawValue) AND user_id = \(user.rawValue) LIMIT 1")
-        return find != nil
+    /// The places of a chat that a user may know of: one range for each time in it, both ends included.
+    private func seen(by user: UserID, of chat: ChatState) throws -> [ClosedRange<UInt64>] {
+        // The end of a stay that goes on is in memory first.
+        var ranges = chat.member(user).map { [min($0.joinedSeq, chat.lastSeq)...chat.lastSeq] } ?? []
+        let find = try database.prepare("SELECT joined_seq, left_seq FROM members WHERE chat_id = ? AND user_id = ? AND left_seq IS NOT NULL")
+        find.bind(1, chat.id.rawValue)
+        find.bind(2, user.rawValue)
+        while try find.step() { ranges.append(find.unsigned(0)...max(find.unsigned(0), find.unsigned(1))) }
+        return ranges
     }
 
     // MARK: Expiry

@@ -6,7 +6,10 @@ package struct SetPresence: Codable, Sendable {
     package var user: UserID
     package var status: Bool?
     package var lastSeen: Bool?
-    package init(user: UserID, status: Bool?, lastSeen: Bool?) {
+    /// That asks, and must still be allowed to.
+    package var device: DeviceID?
+    package init(user: UserID, status: Bool?, lastSeen: Bool?, device: DeviceID? = nil) {
+        self.device = device
         self.user = user
         self.status = status
         self.lastSeen = lastSeen
@@ -28,6 +31,7 @@ package struct LastSeen: Codable, Sendable, Equatable {
 extension SQLiteEngine {
     func setPresence(_ command: SetPresence) throws -> Outcome {
         _ = try presentUser(command.user)
+        try checkAllowed(command.device, of: command.user)
         let stored = try reader.rows("SELECT hides FROM users WHERE user_id = ?", bind: { $0.bind(1, command.user.rawValue) }) { $0.integer(0) }.first
         var sharing = PresenceSharing(hides: stored ?? 0)
         if let status = command.status { sharing.status = status }

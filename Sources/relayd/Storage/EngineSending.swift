@@ -4,7 +4,8 @@ import RelaySQLite
 
 // Chats and messages.
 extension SQLiteEngine {
-    func openChat(_ first: UserID, _ second: UserID, _ stamp: Stamp) throws -> Outcome {
+    func openChat(_ first: UserID, _ second: UserID, by device: DeviceID?, _ stamp: Stamp) throws -> Outcome {
+        try checkAllowed(device, of: first)
         guard first != second else { throw Rejection.chatWithSelf }
         let low = try presentUser(min(first, second))
         let high = try presentUser(max(first, second))
@@ -164,6 +165,11 @@ extension SQLiteEngine {
     // MARK: Checks
 
     /// After the look for a first answer: what was accepted before the suspension stays accepted.
+    /// A request may have been let in before the device was revoked or its user suspended. Nil: nobody asks in a user's name.
+    func checkAllowed(_ device: DeviceID?, of user: UserID) throws {
+        if let device { try checkNotSuspended(try activeDevice(device, of: user)) }
+    }
+
     func checkNotSuspended(_ device: DeviceState) throws(Rejection) { if device.user.suspended { throw .userSuspended } }
 
     /// The answer that a retry got the first time, when it is among the newest messages of the chat; further back the writer has no time to look.

@@ -30,21 +30,36 @@ extension Reader {
         }
     }
 
-    /// All chats of a user but the notes, newest message first, with that message.
-    package func conversations(of user: UserID) throws -> [ConversationRow] {
-        var latest: [ChatID: Stay] = [:]
-        for stay in try allStays(of: user) where stay.kind != .notes {
-            if let known = latest[stay.chat], known.joinedSeq > stay.joinedSeq { continue }
-            latest[stay.chat] = stay
+    /// A page of a user's chats but the notes, newest message first, with that message.
+    /// - Parameters:
+    ///   - since: only those with a message after this time.
+    ///   - before: only those that come behind this place (``ConversationRow/order``).
+    package func conversations(
+        of user: UserID, since: Timestamp?, before: UInt64, limit: Int
+    ) throws -> (rows: [ConversationRow], more: Bool) {
+        try snapshot {
+            let stays = Dictionary(grouping: try allStays(of: user).filter { $0.kind != .notes }, by: \.chat)
+            // Where each chat stands in the list is in an index; what there is to be read of it is read for the page only.
+            let places = try stays.compactMap { chat, stays -> (order: UInt64, stays: [Stay])? in
+                let stays = stays.sorted { $0.joinedSeq < $1.joinedSeq }
+                var newest: UInt64?
+                for stay in stays.reversed() where newest == nil { newest = try newestPlace(stay) }
+                if let since, (newest.map { MessageID($0).time } ?? since) <= since { return nil }
+                let order = newest ?? chat.rawValue
+                return order < before ? (order, stays) : nil
+            }.sorted { $0.order > $1.order }
+            let rows = try places.prefix(limit).compactMap { _, stays in
+                try stays.last.map { stay in
+                    ConversationRow(
+                        chat: stay.chat, kind: stay.kind,
+                        members: stay.isActive && stay.memberCount <= Limits.receiptMembers ? try members(of: stay.chat).map(\.user) : [],
+                        memberCount: stay.isActive ? stay.memberCount : 0,
+                        last: try page(of: stays, for: user, .before(UInt64(Int64.max)), limit: 1, bytes: 1).rows.first,
+                        readSeq: try receipt(of: user, in: stay.chat)?.readSeq ?? 0, active: stay.isActive)
+                }
+            }
+            return (rows, places.count > limit)
         }
-        return try latest.values.map { stay in
-            ConversationRow(
-                chat: stay.chat, kind: stay.kind,
-                members: stay.isActive && stay.memberCount <= Limits.receiptMembers ? try members(of: stay.chat).map(\.user) : [],
-                memberCount: stay.isActive ? stay.memberCount : 0,
-                last: try messages(of: stay.chat, for: user, .before(UInt64(Int64.max)), limit: 1, bytes: 1).first,
-                readSeq: try receipt(of: user, in: stay.chat)?.readSeq ?? 0, active: stay.isActive)
-        }.sorted { $0.order > $1.order }
     }
 
     /// Envelopes in a user's mailbox behind a cursor.
@@ -112,7 +127,8 @@ extension Reader {
     package func status(of sent: SentOutcome, deleted: Bool, by user: UserID) throws -> MessageStatusRow {
         try snapshot {
             let chat = sent.chat
-            guard let stay = try stays(of: user, in: chat).last else { throw Rejection.chatUnknown }
+            // How far the members are is not for somebody who is none any more.
+            guard let stay = try stays(of: user, in: chat).last, stay.isActive else { throw Rejection.chatUnknown }
             let single = stay.kind == .direct || stay.memberCount <= Limits.receiptMembers
             let others = try self.others(than: user, in: chat, at: sent.chatSeq)
             let counts = try single ? nil : count(others: user, of: chat, sent)

@@ -143,6 +143,9 @@ extension Reader {
         ) { ($0.unsigned(0), $0.unsigned(1)) }.first
     }
 
+    /// Of the newest message of a stay, or of the marker for what has expired.
+    func newestPlace(_ stay: Stay) throws -> UInt64? { try newest(stay)?.id ?? (stay.hasGap ? stay.gapID : nil) }
+
     /// Adds the stay's places behind the cursor; never more than are needed to know the first `limit` of all, and whether there are more.
     private func collect(_ stay: Stay, behind cursor: UInt64, last: (seq: UInt64, id: UInt64), limit: Int, into places: inout [Place]) throws {
         let first = try firstSeq(of: stay, behind: cursor, last: last.seq)
@@ -283,28 +286,38 @@ extension Reader {
 
     /// A page of a chat as `user` may see it: the stays of the user, up to `limit` envelopes and about `bytes` of bodies (at least one). What has
     /// expired is a gap marker.
+    /// - Returns: `more`: there may be more in that direction; a page that ended because of its bytes says so, too.
     /// - Throws: `Rejection.chatUnknown` when the user never was in the chat.
-    package func messages(of chat: ChatID, for user: UserID, _ start: PageStart, limit: Int, bytes: Int) throws -> [StoredEnvelope] {
+    package func messages(
+        of chat: ChatID, for user: UserID, _ start: PageStart, limit: Int, bytes: Int
+    ) throws -> (rows: [StoredEnvelope], more: Bool) {
         try snapshot {
             let stays = try stays(of: user, in: chat)
             guard !stays.isEmpty else { throw Rejection.chatUnknown }
-            var found: [StoredEnvelope] = []
-            var room = bytes
-            switch start {
-            case .after(let seq):
-                for stay in stays where stay.leftSeq > seq {
-                    if stay.hasGap, seq < stay.gapSeq { found.append(Reader.gap(stay)) }
-                    try history(stay, max(seq + 1, stay.first), stay.leftSeq, "ASC", limit - found.count, &room, user, into: &found)
-                }
-            case .before(let seq):
-                for stay in stays.reversed() where stay.joinedSeq < seq {
-                    try history(stay, stay.first, min(seq - 1, stay.leftSeq), "DESC", limit - found.count, &room, user, into: &found)
-                    let oldest = found.last?.chat == chat ? found.last?.chatSeq ?? seq : seq
-                    if stay.hasGap, found.count < limit, room > 0, oldest > stay.gapSeq { found.append(Reader.gap(stay)) }
-                }
-            }
-            return Array(found.prefix(limit))
+            return try page(of: stays, for: user, start, limit: limit, bytes: bytes)
         }
+    }
+
+    /// - Parameter stays: in a chat, in the order of their beginnings.
+    func page(of stays: [Stay], for user: UserID, _ start: PageStart, limit: Int, bytes: Int) throws -> (rows: [StoredEnvelope], more: Bool) {
+        var found: [StoredEnvelope] = []
+        var room = bytes
+        // One more, to see whether there is one.
+        let wanted = limit + 1
+        switch start {
+        case .after(let seq):
+            for stay in stays where stay.leftSeq > seq {
+                if stay.hasGap, seq < stay.gapSeq { found.append(Reader.gap(stay)) }
+                try history(stay, max(seq + 1, stay.first), stay.leftSeq, "ASC", wanted - found.count, &room, user, into: &found)
+            }
+        case .before(let seq):
+            for stay in stays.reversed() where stay.joinedSeq < seq {
+                try history(stay, stay.first, min(seq - 1, stay.leftSeq), "DESC", wanted - found.count, &room, user, into: &found)
+                let oldest = found.last?.chatSeq ?? seq
+                if stay.hasGap, found.count < wanted, room > 0, oldest > stay.gapSeq { found.append(Reader.gap(stay)) }
+            }
+        }
+        return (Array(found.prefix(limit)), found.count > limit || room <= 0)
     }
 
     /// From `low` to `high`, which is before it where everything has expired: of a member who left early, nothing may be there any more.
@@ -340,6 +353,9 @@ extension Reader {
 }
 
 extension StoredEnvelope {
+    /// It stands for what has expired.
+    package var isGap: Bool { if case .gone? = extra { true } else { false } }
+
     /// What a user sees in the place of a message that the user deleted.
     mutating func hide() {
         body = ByteBuffer()

@@ -98,7 +98,7 @@ package final class SQLiteEngine: Engine, @unchecked Sendable {
             case .takePrekeys(let command): return try takePrekeys(command)
             case .revokeKeys(let command): return try revokeKeys(command, stamp)
             case .expireKeys(let command): return try expireKeys(command, stamp)
-            case .openChat(let first, let second): return try openChat(first, second, stamp)
+            case .openChat(let first, let second, let device): return try openChat(first, second, by: device, stamp)
             case .send(let command): return try send(command, stamp)
             case .changeGroup(let command): return try changeGroup(command, stamp)
             case .delete(let command): return try delete(command, stamp)

@@ -116,28 +116,6 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.file("backups")) == [next])
     }
 
-    /// Root restores in a folder of somebody who put a link in its way.
-    @Test(.enabled(if: geteuid() == 0, "only root may act as somebody else")) func aLinkLeadsRootNowhere() throws {
-        let nobody: uid_t = 65_534
-        let name = try folder().create(of: store, relayVersion: "1", reason: .operation).name
-        try "precious".write(toFile: directory.file("root's"), atomically: false, encoding: .utf8)
-        chmod(directory.file("root's"), 0o600)
-        let theirs = directory.file("theirs")
-        #expect(mkdir(theirs, 0o700) == 0 && symlink(directory.file("root's"), "\(theirs)/relay.db.lock") == 0 && chown(theirs, nobody, nobody) == 0)
-        chmod(directory.path, 0o755)
-        let restore = Restore(backup: folder().file(name), store: "\(theirs)/relay.db", clock: Fixed())
-        #expect(throws: RestoreError.self) { try restore.apply(plan: try restore.plan().plan, uid: 0) }
-        func owner(_ path: String) -> uid_t? {
-            var status = stat()
-            return lstat(path, &status) == 0 ? status.st_uid : nil
-        }
-        #expect(owner(directory.file("root's")) == 0 && geteuid() == 0)
-        // Without it the store is theirs.
-        unlink("\(theirs)/relay.db.lock")
-        _ = try restore.apply(plan: try restore.plan().plan, uid: 0)
-        #expect(owner("\(theirs)/relay.db") == nobody && owner("\(theirs)/relay.db.lock") == nobody && geteuid() == 0)
-    }
-
     @Test func theLastGoodOneStays() throws {
         var names: [String] = []
         for day in 0..<5 {

@@ -45,6 +45,12 @@ import Testing
 }
 
 @Suite struct TimestampTests {
+    /// Others say what time they have.
+    @Test func everyTimeHasAText() {
+        #expect(Timestamp(milliseconds: -1).description == "1969-12-31T23:59:59.999Z")
+        for milliseconds in [Int64.min, .min + 1, -86_400_000, .max] { #expect(Timestamp(milliseconds: milliseconds).description.hasSuffix("Z")) }
+    }
+
     @Test(
         arguments: [
             (0, "1970-01-01T00:00:00.000Z"), (1_704_067_200_000, "2024-01-01T00:00:00.000Z"), (951_782_400_123, "2000-02-29T00:00:00.123Z"),

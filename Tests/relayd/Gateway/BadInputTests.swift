@@ -4,6 +4,7 @@ import NIOHTTP1
 import RelayDirectory
 import RelayHTTP
 import RelayModel
+import RelayTestSupport
 import RelayWire
 import SwiftProtobuf
 import Testing
@@ -128,6 +129,47 @@ import Testing
             let connection = try await RawConnection.open(port: relay.port)
             connection.send(text: "POST /v1/enrol HTTP/1.1\r\nHost: relay.test\r\nContent-Length: 100\r\n\r\n{")
             #expect(await connection.endsNow())
+        }
+    }
+
+    /// A handshake that announces a body, by somebody who may connect.
+    @Test(.timeLimit(.minutes(10))) func anUpgradeWhoseBodyNeverComes() async throws {
+        func begin(_ relay: RunningGateway, _ token: String) async throws -> RawConnection {
+            let connection = try await RawConnection.open(port: relay.port)
+            connection.send(text: Handshake(token: token).text.replacing("\r\n\r\n", with: "\r\nContent-Length: 1\r\n\r\n"))
+            return connection
+        }
+        try await RunningGateway.run {
+            // Enough for the requests before it on a busy machine.
+            $0.requestHeadTimeout = .seconds(3)
+        } _: { relay, _ in
+            let connection = try await begin(relay, try await relay.addUser("alice").token)
+            let failure = try await connection.failure()
+            #expect(failure.status == 408 && failure.error.code == "timeout")
+            #expect(await connection.endsNow())
+        }
+        // Nor does it hold up the end.
+        try await RunningGateway.run { relay, stop in
+            let connection = try await begin(relay, try await relay.addUser("alice").token)
+            // By then the other one's head has been read.
+            _ = try await relay.call(.GET, "/v1/info") as Relay_V1_Info
+            await stop()
+            #expect(await connection.endsNow())
+        }
+    }
+
+    /// It would have its place for ever: the next answer waits until the socket takes it.
+    @Test(.timeLimit(.minutes(10))) func whoAsksAndDoesNotReadIsNotWaitedFor() async throws {
+        try await RunningGateway.run {
+            $0.requestBodyTimeout = .milliseconds(200)
+        } _: { relay, _ in
+            let port = relay.port
+            let hungUp = try await blocking {
+                let connection = try RelayTestSupport.RawConnection(port: port)
+                connection.send(String(repeating: "GET /v1/info HTTP/1.1\r\nHost: relay.test\r\n\r\n", count: 20_000))
+                return connection.hangsUp(within: 120)
+            }
+            #expect(hungUp)
         }
     }
 

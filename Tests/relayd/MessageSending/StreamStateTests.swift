@@ -61,6 +61,27 @@ private func envelope(_ seq: UInt64, from user: UserID = bob, _ device: DeviceID
         #expect(state.resume(writable: true)?.after == 0)
     }
 
+    /// It was pushed when its group was small; by the time that the device reads on, the group has grown, and is announced.
+    @Test func whatIsAnnouncedByNowIsNotWaitedFor() {
+        var state = live(at: 0)
+        #expect(state.committed(envelope(1), writable: false) == .pass)
+        #expect(state.resume(writable: true)?.after == 0)
+        let actions = state.page([], complete: true, writable: true)
+        #expect(actions.read == nil && state.isLive == true)
+        #expect(state.committed(envelope(2), writable: true) == .push)
+    }
+
+    @Test func thatSomethingHasExpiredIsNoDelivery() {
+        var state = StreamState(user: me, device: phone)
+        _ = state.begin(at: 0, writable: true)
+        var gap = envelope(3, from: UserID(0), DeviceID(0))
+        gap.extra = .gone
+        #expect(state.page([gap], complete: true, writable: true).push.count == 1)
+        var delivered: [ChatPosition] = []
+        #expect(state.acknowledge(3, delivered: &delivered) == true)
+        #expect(delivered.isEmpty && state.unacknowledged == 0)
+    }
+
     @Test func theWindowIsBounded() {
         var state = live(at: 0)
         var pushed = 0

@@ -59,6 +59,20 @@ import Testing
         )
     }
 
+    /// What one wrote can be taken away from somebody who blocks; that it is gone already is not told again and again.
+    @Test func deletingDoesNotGetAroundABlock() async throws {
+        let world = try await World()
+        let (alice, bob) = (world.alice, world.bob)
+        _ = try await world.send(1)
+        try await decided(world, bob, .block, alice)
+        func delete(_ number: UInt64) async throws -> Outcome {
+            try await world.perform(
+                .delete(Delete(user: alice, device: world.devices[0], chat: world.chat, clientMessageID: number, seqs: [1], forEveryone: true)))
+        }
+        guard case .sent = try await delete(2) else { throw World.Failure() }
+        guard case .notContact(.blockedByThem, _)? = rejection(try await delete(3)) else { throw World.Failure() }
+    }
+
     @Test func theRelayKnowsItAfterARestart() async throws {
         let world = try await World(policy: Self.asking)
         try await decided(world, world.alice, .request, world.bob)

@@ -240,7 +240,7 @@ import Testing
         _ = try await club.send(a, to: [a, b])
         #expect(try await club.places(b) == [1, 2, 3, 5, 6])
         let group = club.group
-        let history = try await club.world.store.readers.read { try $0.messages(of: group, for: b, .before(.max), limit: 10, bytes: 1 << 20) }
+        let history = try await club.world.store.readers.read { try $0.messages(of: group, for: b, .before(.max), limit: 10, bytes: 1 << 20).rows }
         #expect(history.map(\.chatSeq) == [6, 5, 3, 2, 1])
         await club.world.store.close()
     }
@@ -259,6 +259,28 @@ import Testing
         let page = try await club.mailbox(club.users[3], pushMembers: 50)
         #expect(page.envelopes.isEmpty && page.complete)
         #expect(page.announced == [ChatPosition(chat: club.group, seq: 2)])
+        await club.world.store.close()
+    }
+
+    /// Neither how far the others are, nor how far the group is.
+    @Test func aFormerMemberLearnsNothingMore() async throws {
+        let club = try await Club(3, members: 3)
+        let (a, b, c) = (club.users[0], club.users[1], club.users[2])
+        let sent = try await club.send(b, to: [a, b, c])
+        try await club.change(a, .remove, [b])
+        _ = try await club.send(a, to: [a, c])
+        let group = club.group
+        await #expect(throws: Rejection.chatUnknown) {
+            try await club.world.store.readers.read { try $0.status(of: sent, deleted: false, by: b) }
+        }
+        func delete(_ seq: UInt64) async throws -> Outcome {
+            let device = try #require(club.devices[b])
+            return try await club.world.perform(
+                .delete(Delete(user: b, device: device, chat: group, clientMessageID: club.next(device), seqs: [seq], forEveryone: false)))
+        }
+        // Up to the removal, which is the third: whether there is a fourth is not told.
+        for seq in [4, 5] as [UInt64] { #expect(rejection(try await delete(seq)) == .positionUnknown) }
+        for seq in 1...3 as ClosedRange<UInt64> { guard case .sent = try await delete(seq) else { throw World.Failure() } }
         await club.world.store.close()
     }
 
@@ -334,7 +356,7 @@ import Testing
         else { throw World.Failure() }
         let group = club.group
         for start in [Reader.PageStart.after(0), .before(UInt64(Int64.max))] {
-            let history = try await club.world.store.readers.read { try $0.messages(of: group, for: b, start, limit: 10, bytes: 1 << 20) }
+            let history = try await club.world.store.readers.read { try $0.messages(of: group, for: b, start, limit: 10, bytes: 1 << 20).rows }
             #expect(history.map(\.chatSeq) == [left.chatSeq])
             guard case .gone? = history.first?.extra else { throw World.Failure() }
         }
@@ -400,8 +422,8 @@ import Testing
                 for start in [0, seq, UInt64.random(in: 0...seq, using: &random)] {
                     let (newer, older) = try await club.world.store.readers.read { [group = club.group] reader in
                         (
-                            try reader.messages(of: group, for: user, .after(start), limit: 1000, bytes: 1 << 20),
-                            try reader.messages(of: group, for: user, .before(start), limit: 1000, bytes: 1 << 20)
+                            try reader.messages(of: group, for: user, .after(start), limit: 1000, bytes: 1 << 20).rows,
+                            try reader.messages(of: group, for: user, .before(start), limit: 1000, bytes: 1 << 20).rows
                         )
                     }
                     #expect(newer.map(\.chatSeq) == all.filter { $0 > start }, "seed \(seed), up to \(floor) expired, after \(start)")

@@ -295,9 +295,47 @@ func rejection(_ outcome: Outcome) -> Rejection? {
             }
         }
         let (chat, alice, laptop) = (world.chat, world.alice, world.devices[1])
-        let page = try await world.store.readers.read { try $0.messages(of: chat, for: alice, .before(.max), limit: 50, bytes: 1 << 20) }
+        let page = try await world.store.readers.read { try $0.messages(of: chat, for: alice, .before(.max), limit: 50, bytes: 1 << 20).rows }
         #expect(page.map(\.chatSeq) == Array((1...20).reversed()))
         #expect(page.allSatisfy { $0.keys.key(for: laptop)?.readableBytes == 48 })
+        await world.store.close()
+    }
+
+    /// What a message weighs that the user has hidden counts for the page: it was read, and the page ends where it ends.
+    @Test func aPageThatEndsBecauseOfItsBytesSaysSo() async throws {
+        let world = try await World()
+        for number in 1...3 as ClosedRange<UInt64> {
+            guard case .sent = try await world.perform(.send(world.message(number, body: String(repeating: "x", count: 1000)))) else {
+                throw World.Failure()
+            }
+        }
+        let delete = Delete(user: world.bob, device: world.devices[2], chat: world.chat, clientMessageID: 1, seqs: [1], forEveryone: false)
+        guard case .sent = try await world.perform(.delete(delete)) else { throw World.Failure() }
+        let (chat, bob) = (world.chat, world.bob)
+        func page(after: UInt64, _ limit: Int, _ bytes: Int) async throws -> (seqs: [UInt64], more: Bool) {
+            let page = try await world.store.readers.read { try $0.messages(of: chat, for: bob, .after(after), limit: limit, bytes: bytes) }
+            return (page.rows.map(\.chatSeq), page.more)
+        }
+        #expect(try await page(after: 0, 10, 1500) == ([1, 2], true))
+        #expect(try await page(after: 2, 10, 1500) == ([3], false))
+        #expect(try await page(after: 0, 2, 1 << 20) == ([1, 2], true))
+        #expect(try await page(after: 0, 3, 1 << 20) == ([1, 2, 3], false))
+        await world.store.close()
+    }
+
+    /// A request may have been let in before.
+    @Test func whoMayNotAskAnyMoreChangesNothing() async throws {
+        let world = try await World()
+        let (alice, bob, device) = (world.alice, world.bob, world.devices[0])
+        let commands: [Command] = [
+            .contact(ContactCommand(user: alice, peer: bob, action: .block, device: device)),
+            .setPresence(SetPresence(user: alice, status: true, lastSeen: nil, device: device)), .openChat(alice, bob, by: device),
+        ]
+        _ = try await world.perform(.suspendUser(alice, reason: nil))
+        for command in commands { #expect(rejection(try await world.perform(command)) == .userSuspended) }
+        _ = try await world.perform(.resumeUser(alice))
+        _ = try await world.perform(.revokeDevice(device))
+        for command in commands { #expect(rejection(try await world.perform(command)) == .deviceUnknown) }
         await world.store.close()
     }
 

@@ -73,7 +73,8 @@ extension Routes {
         let basedOn = try Routes.basedOn(request.headers[.ifMatch])
         let body = try await request.decodeIfAny(Relay_V1_ContactRequest.self, maxBytes: Limits.restBodyBytes)
         let command = ContactCommand(
-            user: principal.user, peer: peer, action: action, category: body?.hasCategory == true ? body?.category : nil, basedOn: basedOn)
+            user: principal.user, peer: peer, action: action, category: body?.hasCategory == true ? body?.category : nil, basedOn: basedOn,
+            device: principal.device)
         return try reply(try await directory { directory throws(DirectoryError) in try await directory.decide(command) }, to: request)
     }
 

@@ -23,7 +23,8 @@ extension Routes {
         let principal = try presencePrincipal(request)
         let wire = try await request.decode(Relay_V1_PresenceSettings.self, maxBytes: Limits.restBodyBytes)
         let command = SetPresence(
-            user: principal.user, status: wire.hasShareStatus ? wire.shareStatus : nil, lastSeen: wire.hasShareLastSeen ? wire.shareLastSeen : nil)
+            user: principal.user, status: wire.hasShareStatus ? wire.shareStatus : nil, lastSeen: wire.hasShareLastSeen ? wire.shareLastSeen : nil,
+            device: principal.device)
         guard command.status != nil || command.lastSeen != nil else {
             throw WireFailure.malformed("there is nothing to change: give share_status or share_last_seen")
         }
