@@ -85,6 +85,8 @@ package struct AlertAcknowledge: ControlOperation {
 /// Hands a test over, as alerts are.
 package struct AlertTest: ControlOperation {
     package static let name = ControlOperationName.alertTest
+    /// A command that hangs is given up by relayd, which says so, and not by who asked.
+    package static let patience = Limits.alertPatience + Limits.controlPatience
     package init() {}
     package struct Reply: Codable, Sendable {
         /// Where it went.

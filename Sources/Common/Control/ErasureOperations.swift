@@ -63,6 +63,7 @@ package struct ErasureFile: Codable, Sendable, Equatable {
 /// What erasing a user would take and leave, and the fingerprint with which it can be done.
 package struct UserErasePlan: ControlOperation {
     package static let name = ControlOperationName.userErasePlan
+    package static let patience = Limits.longControlPatience
     package var user: String
     /// 0: at once; the relay's default when absent.
     package var graceSeconds: Int?
@@ -76,6 +77,7 @@ package struct UserErasePlan: ControlOperation {
 /// Erases a user, at once or after a time of grace in which they are out. Refused when the user is not as they were when the plan was made.
 package struct UserEraseApply: ControlOperation {
     package static let name = ControlOperationName.userEraseApply
+    package static let patience = Limits.longControlPatience
     package var user: String
     /// From the plan.
     package var plan: String

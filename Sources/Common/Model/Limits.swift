@@ -486,7 +486,7 @@ package enum Limits {
     package static let controlReplyBytes = 16 * 1024 * 1024
     /// How long chatctl waits for a reply.
     package static let controlPatience = Duration.seconds(30)
-    /// For one that looks at every message: some minutes for ten million.
+    /// For one that looks at every message, or ends when all of somebody's are gone: some minutes for ten million.
     package static let longControlPatience = Duration.seconds(15 * 60)
     /// Somebody waits at a half-typed line.
     package static let completionPatience = Duration.seconds(1)

@@ -37,6 +37,13 @@ import Testing
         #expect(ControlAccess.view < .admin)
     }
 
+    /// What relayd gives up by itself, or does to its end, it also says.
+    @Test func clientsWaitLongerThanRelayd() {
+        #expect(AlertTest.patience > Limits.alertPatience)
+        #expect([UserErasePlan.patience, UserEraseApply.patience] == [Limits.longControlPatience, Limits.longControlPatience])
+        #expect(UserEraseCancel.patience == Limits.controlPatience)
+    }
+
     @Test func valuesOfTheConfigurationKeepTheirType() throws {
         for value in [ConfigurationValue.text("1"), .text(""), .number(1), .number(0), .flag(true), .flag(false)] {
             #expect(try JSONDecoder().decode([ConfigurationValue].self, from: try JSONEncoder().encode([value])) == [value])
