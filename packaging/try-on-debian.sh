@@ -274,6 +274,11 @@ systemctl enable -q --now relayd-control.socket
 chatctl status >/dev/null || fail "chatctl does not start relayd through its socket"
 systemctl is-active -q relayd || fail "relayd was not started"
 as carol chatctl invite create alice --no-qr >/dev/null || fail "a member of relayd-admin may not operate through systemd's socket"
+# The file of the socket is root's.
+status=0
+chatctl check files >"$work/output" 2>&1 || status=$?
+[ "$status" -lt 2 ] || { cat "$work/output" >&2; fail "chatctl check finds errors in systemd's socket"; }
+chatctl privacy audit >"$work/output" 2>&1 || { cat "$work/output" >&2; fail "chatctl privacy audit, with systemd's socket"; }
 systemctl restart relayd &
 restarting=$!
 chatctl status >/dev/null || fail "chatctl was refused during the restart"
@@ -362,7 +367,10 @@ for deb in "${debs[@]}"; do say "$(basename "$deb"): $(awk -v b="$(stat -c %s "$
 [ -z "$(systemctl --failed --no-legend)" ] || fail "units failed: $(systemctl --failed --no-legend)"
 
 step "Remove and install again"
+systemctl stop relayd
+systemctl start relayd-control.socket relayd
 packages remove relayd
+systemctl is-active -q relayd-control.socket && fail "a call would start relayd, which was removed"
 grep -q 'messages stay in /var/lib/relayd' "$work/apt" || fail "removing does not say that messages stay"
 [ -e /var/lib/relayd/relay.db ] || fail "removing deleted messages"
 packages install "${debs[0]}"
@@ -401,6 +409,13 @@ if grep -q '^\[tls\]' /etc/relayd/relayd.toml; then speak_tls; fi
 enrol_both
 send "before the upgrade" 200
 sed -i 's/^#purge_hours = 6/purge_hours = 7/' /etc/relayd/relayd.toml
+# Whoever has the optional socket has it afterwards as well. The first versions had none.
+held=
+if systemctl cat relayd-control.socket >/dev/null 2>&1; then
+    held=yes
+    systemctl stop relayd
+    systemctl start relayd-control.socket relayd
+fi
 write "during the upgrade" 500
 client alice send --to bob --file "$work/lines" --timeout 5m >/dev/null &
 sending=$!
@@ -409,6 +424,8 @@ pid=$(property relayd MainPID)
 packages -o Dpkg::Options::=--force-confold install "${debs[@]}"
 ready_again "$pid"
 wait "$sending" || fail "alice could not send"
+[ -z "$held" ] || systemctl is-active -q relayd-control.socket || fail "the upgrade stopped relayd-control.socket"
+chatctl status >/dev/null || fail "chatctl does not reach relayd through systemd's socket after the upgrade"
 grep -q '^purge_hours = 7' /etc/relayd/relayd.toml || fail "the upgrade changed relayd.toml"
 [ "$(stat -c '%a %U %G' /etc/relayd/relayd.toml)" = "640 root relayd" ] || fail "the upgrade changed relayd.toml's mode"
 say "from $was to $(dpkg-query -W -f '${Version}' relayd)"

@@ -188,6 +188,34 @@ import Testing
         #expect(await run(JournalCheck()) == [.good])
     }
 
+    /// systemd makes the socket of relayd-control.socket as root.
+    @Test(
+        .enabled(if: geteuid() == 0, "only root may give files away"),
+        arguments: [(0, .good), (65_534, .good), (65_533, .error)] as [(uid_t, CheckResult)])
+    func theControlSocketIsRelaydsOrRoots(_ owner: uid_t, _ result: CheckResult) async throws {
+        let host = try TemporaryDirectory()
+        let (store, path) = (host.file("relay.db"), host.file("control.sock"))
+        try Data().write(to: URL(fileURLWithPath: store))
+        chown(store, 65_534, 65_534)
+        let socket = try ListeningSocket(path: path)
+        defer { withExtendedLifetime(socket) {} }
+        chmod(path, 0o666)
+        chown(path, owner, owner)
+        let option = ConfigurationRecord(
+            name: "store.path", unit: nil, value: .text(store), standard: .text(""), line: nil, reloadable: false, secret: false, allowed: "",
+            text: "")
+        let situation = CheckSituation(
+            relay: .unreachable(ControlError(.notPermitted, "")), control: ControlClient(socket: path), socket: path,
+            configuration: ConfigShow.Reply(path: nil, options: [option]), now: Timestamp(milliseconds: 0))
+        var found = CheckFindings(.files, "control socket")
+        await ControlSocketCheck().run(situation, &found)
+        #expect(found.all.map(\.result) == [result], "\(found.all)")
+        let facts = PrivacyFacts.Reply(processID: 0, storePath: store, configurationPath: nil, addresses: [], tables: [], triggers: [])
+        var findings = PrivacyReport.Findings(check: "control socket", room: 10)
+        _ = try FileChecks(facts: facts, socket: path, owner: 65_534).controlSocket(&findings)
+        #expect(findings.kept.isEmpty == (result == .good), "\(findings.kept)")
+    }
+
     @Test func addressesAreTaken() throws {
         for text in ["127.0.0.1:8480", "[::1]:8480", "localhost:1", "http://127.0.0.1:8480", "https://[::1]:443/x"] {
             #expect(SocketAddressText(text) != nil, "\(text)")
