@@ -253,7 +253,7 @@ import Testing
             ("certificate = \"\(pair.certificate)\"", "tls.key is not"), ("key = \"\(pair.key)\"", "tls.certificate is not"),
             ("certificate = \"\(pair.certificate)\"\nkey = \"\(other.key)\"", "is not the key of the certificate"),
             ("certificate = \"\(pair.key)\"\nkey = \"\(pair.key)\"", "has no certificate"),
-            ("certificate = \"relay.pem\"\nkey = \"relay.key\"", "LoadCredential="), ("certificate = \"a/b\"\nkey = \"c\"", "absolute path"),
+            ("certificate = \"a/b\"\nkey = \"c\"", "absolute path"),
         ] {
             let result = try await check(tls)
             #expect(result.status == .exited(78) && result.standardError.contains(text), "\(result.standardError)")
@@ -261,6 +261,45 @@ import Testing
         chmod(pair.key, 0o644)
         let open = try await check(both)
         #expect(open.status == .exited(78) && open.standardError.contains("chmod o= \(pair.key)"), "\(open.standardError)")
+    }
+
+    /// Credentials are there for the unit alone: who only looks at the configuration is told so, and the daemon does not start without them.
+    @Test(.timeLimit(.minutes(10))) func credentialsAreNotLookedAtOutsideTheUnit() async throws {
+        let directory = try TemporaryDirectory()
+        let (configuration, store) = (directory.file("relayd.toml"), directory.file("relay.db"))
+        try """
+        [listen]
+        address = "127.0.0.1:18997"
+        [control]
+        socket = "\(directory.file("control.sock"))"
+        [store]
+        path = "\(store)"
+        [tls]
+        certificate = "relay.pem"
+        key = "relay.key"
+        """.write(toFile: configuration, atomically: false, encoding: .utf8)
+        var environment = ProcessInfo.processInfo.environment
+        environment["CREDENTIALS_DIRECTORY"] = nil
+        let note = "relay.pem is a credential of the service manager: the certificate and its key were not looked at"
+        for option in ["--check-config", "--rehearse-upgrade"] {
+            let looked = try await Subprocess.run(Programs.relayd, ["--config", configuration, option], environment: environment)
+            #expect(looked.status == .exited(0) && looked.standardError.contains(note), "\(looked)")
+        }
+        // The note is beside the JSON that chatctl reads, not in it.
+        let chatctl = Chatctl(socket: directory.file("control.sock"))
+        let check = try await chatctl.run(
+            "check", "configuration", "--json", "--config", configuration, "--relayd", Programs.relayd)
+        let judged = geteuid() == 0 ? "which are there only while relayd runs" : "can be judged by root only"
+        #expect(check.standardOutput.contains(judged), "\(check)")
+        #expect(!check.standardOutput.contains("is not known"), "\(check)")
+
+        let started = try await Subprocess.run(Programs.relayd, ["--config", configuration], environment: environment)
+        #expect(started.status == .exited(78) && started.standardError.contains("LoadCredential="), "\(started)")
+        #expect(!FileManager.default.fileExists(atPath: store))
+        // A wrong credential is one, wherever it comes from.
+        environment["CREDENTIALS_DIRECTORY"] = directory.path
+        let missing = try await Subprocess.run(Programs.relayd, ["--config", configuration, "--check-config"], environment: environment)
+        #expect(missing.status == .exited(78), "\(missing)")
     }
 
     @Test(.timeLimit(.minutes(10))) func alertsGoToAServerWithTLS() async throws {

@@ -78,8 +78,13 @@ struct Relayd: AsyncParsableCommand {
         }
         let identity: TLSIdentity?
         do throws(TLSIdentityError) { identity = try file.configuration.identity() } catch {
-            Self.complain("\(path): [tls]: \(error)")
-            return ControlErrorCode.configuration.exitStatus
+            // Credentials are there for the unit alone. Whoever only looks can do without; the daemon cannot.
+            guard checkConfig || rehearseUpgrade, case .noCredentials(let name) = error else {
+                Self.complain("\(path): [tls]: \(error)")
+                return ControlErrorCode.configuration.exitStatus
+            }
+            Self.complain("\(path): [tls]: \(name) is a credential of the service manager: the certificate and its key were not looked at")
+            identity = nil
         }
         if checkConfig {
             return list(file, path)

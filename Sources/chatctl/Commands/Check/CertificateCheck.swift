@@ -16,8 +16,12 @@ struct CertificateCheck: HostCheck {
         guard !certificate.isEmpty, !key.isEmpty else { return found.skip("relayd speaks no TLS itself") }
         // Keys are for relayd and root.
         guard situation.isTrusted else { return found.skip("\(certificate) and its key can be judged by root only") }
+        let credentials = Self.credentials(situation)
+        if situation.status == nil, !certificate.hasPrefix("/") || !key.hasPrefix("/"), FileFacts(credentials) == nil {
+            return found.skip("\(certificate) and its key are credentials, which are there only while relayd runs")
+        }
         do throws(TLSIdentityError) {
-            let identity = try TLSIdentitySource(certificate: certificate, key: key).load(credentials: Self.credentials(situation))
+            let identity = try TLSIdentitySource(certificate: certificate, key: key).load(credentials: credentials)
             judge(identity, certificate, at: situation.now, &found)
             judgeTrust(try identity.problem(), certificate, &found)
             judgeName(identity, situation, &found)
@@ -78,5 +82,5 @@ struct CertificateCheck: HostCheck {
     }
 
     /// Where the service manager put the unit's credentials: of the running relay its own directory, which only root and it can enter.
-    private static func credentials(_ situation: CheckSituation) -> String? { situation.root + "/run/credentials/relayd.service" }
+    private static func credentials(_ situation: CheckSituation) -> String { situation.root + "/run/credentials/relayd.service" }
 }
