@@ -36,9 +36,19 @@ import Testing
         let made = try await relay.chatctl.json(["backup", "create"], as: BackupStatus.Finished.self)
         #expect(made.path == "\(folder)/\(made.backup.name)")
         _ = try await relay.chatctl.addUser("bob")
-        #expect(await relay.terminate() == .exited(0))
-
         let options = ["--config", relay.configurationPath, "--relayd", Programs.relayd]
+        // The end of relayd changes the store: while it runs, what is said is to stop it and to plan again.
+        let early = try await relay.chatctl.run(["backup", "restore", "plan", made.backup.name] + options)
+        let refused = try await relay.chatctl.run(
+            ["backup", "restore", "apply", made.backup.name] + options + ["--plan", "0123-4567-89ab-cdef"])
+        #expect(early.succeeded && refused.status == .exited(75), "\(early) \(refused)")
+        for told in [hints(early), hints(refused)] {
+            try #require(told.count >= 2 && told[0] == "systemctl stop relayd.socket relayd" && told[1].contains(" restore plan "), "\(told)")
+        }
+        #expect(await relay.terminate() == .exited(0))
+        let again = try await type(hints(early)[1], relay)
+        #expect(again.succeeded && hints(again).last?.contains(" restore apply ") == true, "\(again)")
+
         for typed in [options, ["--store", relay.storePath, "--directory", folder]] {
             let plan = try await relay.chatctl.run(["backup", "restore", "plan", made.backup.name] + typed)
             #expect(plan.succeeded && plan.standardOutput.contains("1 user, 0 devices, 0 messages\n"), "\(plan)")

@@ -31,7 +31,7 @@ extension ControlError {
 
     package init(_ error: RestoreError, _ path: String, store: String) {
         switch error {
-        case .live: self.init(.tryAgain, "relayd uses \(store)", hint: "systemctl stop relayd.socket relayd, and then the same command again")
+        case .live: self.init(.tryAgain, "relayd uses \(store)", hint: "systemctl stop relayd.socket relayd, and then chatctl backup restore plan")
         case .planOutdated:
             self.init(.failed, "the backup or the store is not as it was when the plan was made", hint: "chatctl backup restore plan, and look again")
         case .damaged(let findings):

@@ -124,6 +124,15 @@ package struct Restore: Sendable {
         }
     }
 
+    /// Somebody has the store open, as relayd has while it runs. Makes nothing; who may not look is not told.
+    package var isLive: Bool {
+        let file = open(store + ".lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        // Shared: two who look at the same time are not in each other's way.
+        return flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK
+    }
+
     /// What relayd holds while it runs.
     private func lock() throws(RestoreError) -> Int32 {
         let file = try asOwner { () throws(RestoreError) in open(store + ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600) }

@@ -116,6 +116,21 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.file("backups")) == [next])
     }
 
+    /// Looking takes nothing from anybody, and leaves nothing.
+    @Test func whoHasTheStoreIsSeen() throws {
+        let restore = Restore(backup: folder().file("none"), store: store, clock: Fixed())
+        #expect(!restore.isLive)
+        #expect(!FileManager.default.fileExists(atPath: store + ".lock"))
+        let lock = open(store + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        defer { close(lock) }
+        #expect(!restore.isLive)
+        #expect(flock(lock, LOCK_EX | LOCK_NB) == 0)
+        #expect(restore.isLive)
+        flock(lock, LOCK_UN)
+        #expect(!restore.isLive)
+        #expect(flock(lock, LOCK_EX | LOCK_NB) == 0)
+    }
+
     @Test func theLastGoodOneStays() throws {
         var names: [String] = []
         for day in 0..<5 {

@@ -74,6 +74,9 @@ struct RestoreOptions: ParsableArguments {
         return Places(backup: backup.contains("/") ? backup : "\(folder)/\(backup)", store: store)
     }
 
+    /// As it is typed. Whoever connects to the socket would start relayd again.
+    static let stop = "systemctl stop relayd.socket relayd"
+
     /// The same options behind another verb, as they are typed.
     func line(_ verb: String, _ more: [String] = []) -> String {
         let named = [("--store", store), ("--directory", directory), ("--config", config), ("--relayd", relayd)]
@@ -93,11 +96,13 @@ struct BackupRestorePlanCommand: AsyncParsableCommand {
 
     func run() async throws {
         let places = try options.places()
+        // Asked first: who ends meanwhile has changed the store.
+        let isLive = places.restore.isLive
         let plan: RestorePlan
         do throws(RestoreError) { plan = try places.restore.plan() } catch { throw ControlError(error, places.backup, store: places.store) }
         try rendering.output.show(plan) { $0.restore(plan) }
-        // Lines that can be typed as they are.
-        Talk.hint("systemctl stop relayd.socket relayd\n" + options.line("apply", ["--plan", plan.plan]))
+        // Lines that can be typed as they are. The end of relayd empties the log of the store, and this plan is of another one then.
+        Talk.hint(RestoreOptions.stop + "\n" + (isLive ? options.line("plan") : options.line("apply", ["--plan", plan.plan])))
     }
 }
 
@@ -123,7 +128,12 @@ struct BackupRestoreApplyCommand: AsyncParsableCommand {
         } catch {
             Talk.endProgress()
             var told = ControlError(error, places.backup, store: places.store)
-            if error == .planOutdated { told.hint = options.line("plan") + "\nlook again, and apply that plan" }
+            let again = options.line("plan") + "\nlook again, and apply that plan"
+            switch error {
+            case .planOutdated: told.hint = again
+            case .live: told.hint = RestoreOptions.stop + "\n" + again
+            default: break
+            }
             throw told
         }
         try rendering.output.show(report) { $0.restored(report) }
