@@ -243,7 +243,19 @@ import Testing
         let operations = try await relay.chatctl.json(["audit", "list"], as: AuditList.Reply.self).entries
         #expect(operations.contains { $0.operation == "backup/prune" && $0.result == "done" })
         #expect(operations.contains { $0.operation == "backup/prune" && $0.result == "bad_request" })
+        let last = try await relay.chatctl.json(["backup", "list"], as: BackupList.Reply.self)
         #expect(await relay.terminate() == .exited(0))
+
+        // Whoever looks for a way back while relayd does not run sees the same.
+        let options = ["--config", relay.configurationPath, "--relayd", Programs.relayd]
+        let stopped = try await relay.chatctl.json(["backup", "list"] + options, as: BackupList.Reply.self)
+        #expect(stopped.folder == last.folder && stopped.backups == last.backups)
+        #expect(try await relay.chatctl.run(["backup", "list"] + options).standardError.contains("relayd is not running"))
+        // The configuration that relayd would find by itself has another socket than this one.
+        #expect(try await relay.chatctl.run("backup", "list").status == .exited(69))
+        try FileManager.default.removeItem(atPath: folder)
+        let gone = try await relay.chatctl.run(["backup", "list"] + options)
+        #expect(gone.status == .exited(69) && gone.standardError.contains("\(folder) cannot be read: No such file"), "\(gone)")
     }
 
     /// A disk that takes no more in the middle: no half file, a plain message, and relayd goes on.

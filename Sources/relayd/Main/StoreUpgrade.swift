@@ -106,7 +106,7 @@ struct StoreUpgrade {
             throw Refused(
                 description:
                     "no snapshot could be made of the store before its upgrade from schema \(from) to \(to), which is as it was: \(failure.message)",
-                hint: failure.hint ?? "")
+                hint: hint(error) ?? failure.hint ?? "")
         }
         defer {
             unlink(snapshot.path)
@@ -150,6 +150,12 @@ struct StoreUpgrade {
     }
 
     // MARK: Room
+
+    /// Where that of a running relay does not help: chatctl asks it to delete backups.
+    private func hint(_ error: BackupError) -> String? {
+        guard case .noRoom = error else { return nil }
+        return "chatctl backup list shows those in \(folder.path): rm makes room, and so does another folder in [backup] directory of relayd.toml"
+    }
 
     /// - Parameters:
     ///   - bytes: of the store before or after, whichever is more.
