@@ -113,12 +113,16 @@ package struct BackupFile: Sendable {
         }
     }
 
-    /// The whole file to another place, where there is none yet.
+    /// The whole file to another place, where there is none yet. It has its name only when it is whole: who is interrupted leaves one that ends in
+    /// `.partial`, which the next copy replaces.
     package func copy(to target: String, progress: (Double) -> Void = { _ in }) throws(BackupError) {
         let file = try open()
         defer { close(file) }
         let bytes = try Self.manifest(of: file).databaseBytes + Limits.backupManifestBytes
-        try Self.write(target) { output throws(BackupError) in
+        try Self.checkIsFree(target)
+        let partial = target + ".partial"
+        unlink(partial)
+        try Self.write(partial) { output throws(BackupError) in
             var written = 0
             try Self.pieces(of: file, bytes: bytes) { piece throws(BackupError) in
                 try Self.write(piece, to: output)
@@ -126,6 +130,20 @@ package struct BackupFile: Sendable {
                 progress(Double(written) / Double(bytes))
             }
         }
+        do throws(BackupError) {
+            // A hard link would not replace anything; but the file systems of sticks have none.
+            try Self.checkIsFree(target)
+            guard rename(partial, target) == 0 else { throw .failed("\(target) cannot be made: \(String(cString: strerror(errno)))") }
+        } catch {
+            unlink(partial)
+            throw error
+        }
+        try Self.flushFolder(of: target)
+    }
+
+    private static func checkIsFree(_ path: String) throws(BackupError) {
+        var status = stat()
+        guard lstat(path, &status) != 0 else { throw .failed("\(path) cannot be made: \(String(cString: strerror(EEXIST)))") }
     }
 
     // MARK: Files

@@ -84,6 +84,28 @@ import Testing
         }
     }
 
+    @Test func aCopyHasItsNameWhenItIsWhole() throws {
+        let file = folder().file(try folder().create(of: store, relayVersion: "1", reason: .operation).name)
+        let target = directory.file("carried.backup")
+        func isThere(_ path: String) -> Bool { FileManager.default.fileExists(atPath: path) }
+        // Somebody was interrupted before.
+        try Data("half".utf8).write(to: URL(fileURLWithPath: target + ".partial"))
+        var steps = 0
+        try file.copy(to: target) { _ in
+            steps += 1
+            #expect(!isThere(target) && isThere(target + ".partial"))
+        }
+        #expect(steps > 0 && isThere(target) && !isThere(target + ".partial"))
+        #expect(try BackupFile(path: target).verify().findings == [])
+        // What is there stays, also when it came meanwhile.
+        let taken = BackupError.failed("\(target) cannot be made: File exists")
+        #expect(throws: taken) { try file.copy(to: target) }
+        unlink(target)
+        #expect(throws: taken) { try file.copy(to: target) { _ in try? Data("mine".utf8).write(to: URL(fileURLWithPath: target)) } }
+        #expect(try String(contentsOfFile: target, encoding: .utf8) == "mine")
+        #expect(!isThere(target + ".partial"))
+    }
+
     @Test func whatIsStoppedLeavesNothing() throws {
         var asked = 0
         #expect(throws: BackupError.stopped) {
