@@ -56,6 +56,19 @@ import Testing
         #expect(relay.standardError.contains("kind=high_send_rate") && !relay.standardError.contains("alice"))
     }
 
+    /// relayd gives up a command that hangs, and its answer is what the operator sees.
+    @Test(.timeLimit(.minutes(10))) func aCommandThatHangsIsSaid() async throws {
+        let folder = try TemporaryDirectory()
+        let command = folder.file("hang")
+        try "#!/bin/sh\nexec sleep 600\n".write(toFile: command, atomically: true, encoding: .utf8)
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: command)
+        let relay = try RelayProcess(sections: "[alerts]\ncommand = \"\(command)\"")
+        try await relay.start()
+        let test = try await relay.chatctl.run("alert", "test")
+        #expect(test.status == .exited(1) && test.standardError.contains("it took longer than 30 seconds"), "\(test)")
+        await relay.terminate()
+    }
+
     /// The relay ends; before it does, the operator hears of it.
     @Test(.timeLimit(.minutes(10))) func theDiskFails() async throws {
         let folder = try TemporaryDirectory()
