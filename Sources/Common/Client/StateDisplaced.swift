@@ -4,46 +4,59 @@ import RelaySQLite
 /// When the relay was set back to an older store, it gives places of a chat to other messages than before. What this device has there stays its own.
 extension ClientState {
     /// Before something is stored at a place: entries from there on that are older do not belong there any more. Identifiers of messages rise with
-    /// their places, so a relay that was never set back gives none that is newer than what stands behind it.
+    /// their places, so a relay that was never set back gives none that is newer than what stands behind it. What is newer stays.
     ///
     /// What they were said to be read or delivered up to is no more than what is in front of the place: the new messages there were read by nobody.
     /// - Returns: how many entries lost their places.
     @discardableResult
     func makeRoom(in chat: ChatID, at seq: UInt64, for message: MessageID) throws -> Int {
-        let found = try rows(
-            "SELECT message_id FROM history WHERE chat_id = ? AND chat_seq >= ? ORDER BY chat_seq LIMIT 1",
-            {
-                $0.bind(1, chat.rawValue)
-                $0.bind(2, seq)
-            }
-        ) { $0.unsigned(0) }.first
-        guard let found, found > 0, found < message.rawValue else { return 0 }
+        func place(_ condition: String) throws -> (seq: UInt64, message: UInt64)? {
+            try rows(
+                "SELECT chat_seq, message_id FROM history WHERE chat_id = ?1 AND chat_seq >= ?2 \(condition) ORDER BY chat_seq LIMIT 1",
+                {
+                    $0.bind(1, chat.rawValue)
+                    $0.bind(2, seq)
+                    if !condition.isEmpty { $0.bind(3, message.rawValue) }
+                }
+            ) { (seq: $0.unsigned(0), message: $0.unsigned(1)) }.first
+        }
+        guard let found = try place("")?.message, found > 0, found < message.rawValue else { return 0 }
+        // An own message has its place before what others wrote in front of it comes: it is as new, and so is all that is known behind it.
+        let end = try place("AND message_id > ?3")?.seq ?? UInt64(Int64.max)
         func atPlaces(_ sql: String) throws {
             try run(sql) {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, seq)
+                $0.bind(3, end)
             }
         }
         try atPlaces(
             """
             INSERT OR REPLACE INTO displaced (\(Self.historyColumns))
-                SELECT \(Self.historyColumns) FROM history WHERE chat_id = ?1 AND chat_seq >= ?2
+                SELECT \(Self.historyColumns) FROM history WHERE chat_id = ?1 AND chat_seq >= ?2 AND chat_seq < ?3
             """)
-        try atPlaces("DELETE FROM history WHERE chat_id = ?1 AND chat_seq >= ?2")
+        try atPlaces("DELETE FROM history WHERE chat_id = ?1 AND chat_seq >= ?2 AND chat_seq < ?3")
         let count = database.changes
-        try atPlaces("DELETE FROM gaps WHERE chat_id = ?1 AND first >= ?2")
-        try atPlaces("UPDATE gaps SET last = ?2 - 1 WHERE chat_id = ?1 AND last >= ?2")
-        try atPlaces("DELETE FROM deletions WHERE chat_id = ?1 AND chat_seq >= ?2")
-        try atPlaces("DELETE FROM resend_requests WHERE chat_id = ?1 AND chat_seq >= ?2")
-        try atPlaces("DELETE FROM resend_answers WHERE chat_id = ?1 AND chat_seq >= ?2")
-        try atPlaces("DELETE FROM given_keys WHERE chat_id = ?1 AND chat_seq >= ?2")
-        try atPlaces("UPDATE reads SET seq = ?2 - 1 WHERE chat_id = ?1 AND seq >= ?2")
-        try atPlaces("UPDATE receipts SET delivered_seq = min(delivered_seq, ?2 - 1), read_seq = min(read_seq, ?2 - 1) WHERE chat_id = ?1")
+        try atPlaces("DELETE FROM gaps WHERE chat_id = ?1 AND first >= ?2 AND first < ?3")
+        try atPlaces("UPDATE gaps SET last = ?2 - 1 WHERE chat_id = ?1 AND first < ?2 AND last >= ?2 AND last < ?3")
+        for table in ["deletions", "resend_requests", "resend_answers", "given_keys"] {
+            try atPlaces("DELETE FROM \(table) WHERE chat_id = ?1 AND chat_seq >= ?2 AND chat_seq < ?3")
+        }
+        try atPlaces("UPDATE reads SET seq = ?2 - 1 WHERE chat_id = ?1 AND seq >= ?2 AND seq < ?3")
         try atPlaces(
+            """
+            UPDATE receipts SET delivered_seq = CASE WHEN delivered_seq >= ?2 AND delivered_seq < ?3 THEN ?2 - 1 ELSE delivered_seq END,
+                read_seq = CASE WHEN read_seq >= ?2 AND read_seq < ?3 THEN ?2 - 1 ELSE read_seq END WHERE chat_id = ?1
+            """)
+        try run(
             """
             UPDATE chats SET highest_seq = min(highest_seq, ?2 - 1), announced_seq = min(announced_seq, ?2 - 1),
                 members_seq = min(members_seq, ?2 - 1) WHERE id = ?1
-            """)
+            """
+        ) {
+            $0.bind(1, chat.rawValue)
+            $0.bind(2, seq)
+        }
         return count
     }
 

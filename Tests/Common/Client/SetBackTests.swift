@@ -77,4 +77,27 @@ import Testing
         #expect(try texts == ["one", "two", "three", "four"])
         #expect(try state.rows("SELECT count(*) FROM displaced", { _ in }) { $0.integer(0) } == [0])
     }
+
+    /// The answer to an own message comes before what others wrote in front of it: that finds older entries in its way, and a newer one behind them.
+    @Test func anOwnNewMessageKeepsItsPlace() throws {
+        for number in 1...20 as ClosedRange<UInt64> { #expect(try receive(entry(number, number * 100, "old \(number)")) == .new) }
+        let account = Account(relay: "", user: UserID(3), userName: "carol", device: DeviceID(31), deviceName: "phone")
+        try state.transaction {
+            let id = try state.enqueue("mine", to: "bob", writtenAt: Timestamp(milliseconds: 1))
+            try state.storeSealed(id, chat: chat, clientMessageID: 1, [1])
+            try state.storeReceipt(chat: chat, user: UserID(9), delivered: 20, read: 12, version: 1)
+            let place = SentPlace(
+                chat: chat, clientMessageID: 1, message: MessageID(5300), chatSeq: 13, sentAt: Timestamp(milliseconds: 5300))
+            try state.storeSent(id, place, by: account)
+            try state.storeReceipt(chat: chat, user: UserID(9), delivered: 13, read: 0, version: 2)
+        }
+        #expect(try receive(entry(11, 5100, "new 11")) == .new)
+        #expect(try state.storing { try state.message(chat, 13) } == MessageID(5300))
+        #expect(try receive(entry(12, 5200, "new 12")) == .new && receive(entry(14, 5400, "new 14")) == .new)
+        #expect(try texts == (1...20).map { "old \($0)" } + ["new 11", "new 12", "mine", "new 14"])
+        #expect(try state.storing { try state.highest(chat) } == 14 && state.gapRecords(chat: chat).isEmpty && state.lateArrivals() == 0)
+        // What was said of the own message is as new as the message; what was read was the old ones.
+        #expect(try state.watermarks(in: chat, of: UserID(9)) == Watermarks(delivered: 13, read: 10))
+        #expect(try state.rows("SELECT count(*) FROM displaced", { _ in }) { $0.integer(0) } == [10])
+    }
 }
