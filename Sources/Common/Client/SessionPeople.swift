@@ -48,7 +48,7 @@ extension Session {
     private func openChat(with recipient: String) async throws(ClientError) {
         do throws(ClientError) {
             let user = try await api.user(named: recipient, token: try await currentToken())
-            try await fetch { () async throws(ClientError) in
+            try await fetch(nil) { () async throws(ClientError) in
                 try await self.api.openChat(with: UserID(user.userID), token: try await self.currentToken())
             }
             // The relay may know the user under a name that folds to the same; what waits is found by its own name.
@@ -97,10 +97,12 @@ extension Session {
 
     /// Asks for a chat and stores it. When keys changed while the answer was on its way, the answer may be older than what is known: it is asked for
     /// again before the relay is said to go back to older keys.
-    private func fetch(_ ask: () async throws(ClientError) -> Relay_V1_Chat) async throws(ClientError) {
+    /// - Parameter chat: nil when only the answer says which one it is.
+    private func fetch(_ chat: ChatID?, _ ask: () async throws(ClientError) -> Relay_V1_Chat) async throws(ClientError) {
         for _ in 0..<Limits.deviceListRetries {
             let before = keyChanges
-            try store(try await ask())
+            let known = try membersSeq(of: chat)
+            try store(try await ask(), asked: known)
             if before == keyChanges { return }
         }
     }
@@ -119,8 +121,15 @@ extension Session {
         throw .stopped
     }
 
+    /// Up to where the members of a chat are known now, for ``ClientState/storeGroup(_:members:at:joined:left:asked:)``.
+    private func membersSeq(of chat: ChatID?) throws(ClientError) -> UInt64? {
+        guard let chat else { return nil }
+        let state = try working()
+        return try state.storing { try state.membersSeq(of: chat) }
+    }
+
     /// Stores a chat with its members' active devices, each of which must vouch for its own keys.
-    private func store(_ chat: Relay_V1_Chat) throws(ClientError) {
+    private func store(_ chat: Relay_V1_Chat, asked: UInt64?) throws(ClientError) {
         let id = ChatID(chat.chatID)
         guard chat.chatID > 0 else { throw .protocolViolation("a chat without an identifier") }
         let state = try working()
@@ -131,7 +140,7 @@ extension Session {
                 let members = chat.members.enumerated().map { index, member in
                     (user: UserID(member.userID), role: (index < chat.roles.count ? GroupRole(chat.roles[index]) : nil) ?? .member)
                 }
-                try state.storeGroup(id, members: members, at: chat.lastSeq, joined: chat.joinedSeq, left: chat.leftSeq)
+                try state.storeGroup(id, members: members, at: chat.lastSeq, joined: chat.joinedSeq, left: chat.leftSeq, asked: asked)
             case .notes: try state.markNotes(id)
             default: try state.storeChat(id, members: chat.members.map { UserID($0.userID) })
             }
@@ -219,7 +228,7 @@ extension Session {
     }
 
     private func fetchChat(_ chat: ChatID) async throws(ClientError) {
-        try await fetch { () async throws(ClientError) in try await self.api.chat(chat, token: try await self.currentToken()) }
+        try await fetch(chat) { () async throws(ClientError) in try await self.api.chat(chat, token: try await self.currentToken()) }
     }
 
     private func fetchUser(_ user: UserID) async throws(ClientError) {

@@ -66,7 +66,7 @@ extension Session {
             chatSeq: envelope.chatSeq,
             sentAt: Timestamp(milliseconds: envelope.sentAtMs))
         if envelope.gone { return try state.storeGone(place.chat, upTo: place.chatSeq, mailboxSeq: mailboxSeq) }
-        try state.makeRoom(in: place.chat, at: place.chatSeq, for: place.message)
+        try makeRoom(for: place, state)
         let own = envelope.senderDeviceID == account.device.rawValue
         if own, let sealed = window.answered(envelope.clientMessageID) {
             // The relay has it, whatever became of its answer.
@@ -126,6 +126,13 @@ extension Session {
         case .change: effects.events.append(.changed(entry))
         case .deletion, .deleted, .technical: break
         }
+    }
+
+    /// Before something is stored at a place that the relay gave. When it was set back, so were the changes of the group: who is in it is asked.
+    func makeRoom(for place: SentPlace, _ state: ClientState) throws {
+        guard try state.makeRoom(in: place.chat, at: place.chatSeq, for: place.message) > 0 else { return }
+        knownRecipients[place.chat] = nil
+        if try state.isGroup(place.chat) { refreshes.insert(place.chat) }
     }
 
     /// Who is in the chat has changed: whom to seal for is looked at anew, and who owns the group now is asked when nobody here does.

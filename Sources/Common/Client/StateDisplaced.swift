@@ -7,6 +7,7 @@ extension ClientState {
     /// their places, so a relay that was never set back gives none that is newer than what stands behind it. What is newer stays.
     ///
     /// What they were said to be read or delivered up to is no more than what is in front of the place: the new messages there were read by nobody.
+    /// A stay that ended at one of them goes on: whoever gets a message is a member.
     /// - Returns: how many entries lost their places.
     @discardableResult
     func makeRoom(in chat: ChatID, at seq: UInt64, for message: MessageID) throws -> Int {
@@ -48,15 +49,11 @@ extension ClientState {
             UPDATE receipts SET delivered_seq = CASE WHEN delivered_seq >= ?2 AND delivered_seq < ?3 THEN ?2 - 1 ELSE delivered_seq END,
                 read_seq = CASE WHEN read_seq >= ?2 AND read_seq < ?3 THEN ?2 - 1 ELSE read_seq END WHERE chat_id = ?1
             """)
-        try run(
+        try atPlaces(
             """
             UPDATE chats SET highest_seq = min(highest_seq, ?2 - 1), announced_seq = min(announced_seq, ?2 - 1),
-                members_seq = min(members_seq, ?2 - 1) WHERE id = ?1
-            """
-        ) {
-            $0.bind(1, chat.rawValue)
-            $0.bind(2, seq)
-        }
+                members_seq = min(members_seq, ?2 - 1), left_seq = CASE WHEN left_seq >= ?2 AND left_seq < ?3 THEN 0 ELSE left_seq END WHERE id = ?1
+            """)
         return count
     }
 

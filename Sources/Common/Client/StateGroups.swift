@@ -10,11 +10,14 @@ extension ClientState {
     /// - Parameters:
     ///   - seq: the newest sequence when it said so.
     ///   - left: where this user's stay ended; 0 while it goes on. Of a group that one has left the relay does not say who is in it.
-    func storeGroup(_ chat: ChatID, members: [(user: UserID, role: GroupRole)], at seq: UInt64, joined: UInt64, left: UInt64) throws {
+    ///   - asked: ``membersSeq(of:)`` when the relay was asked. When that is still so, an answer that ends earlier was not overtaken: the relay was
+    ///     set back, and changes behind it are undone.
+    func storeGroup(
+        _ chat: ChatID, members: [(user: UserID, role: GroupRole)], at seq: UInt64, joined: UInt64, left: UInt64, asked: UInt64? = nil
+    ) throws {
         try run("INSERT OR IGNORE INTO chats (id) VALUES (?)") { $0.bind(1, chat.rawValue) }
-        guard try rows("SELECT members_seq FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }, { $0.unsigned(0) }).first ?? 0 <= seq else {
-            return
-        }
+        let known = try membersSeq(of: chat) ?? 0
+        guard known <= seq || known == asked else { return }
         try run("UPDATE chats SET kind = ?2, members_seq = ?3, joined_seq = ?4, left_seq = ?5 WHERE id = ?1") {
             $0.bind(1, chat.rawValue)
             $0.bind(2, Int64(ChatKind.group.rawValue))
@@ -29,10 +32,16 @@ extension ClientState {
         let listed = Set(members.map(\.user))
         for former in try memberIDs(of: chat) where !listed.contains(former) { try removeMember(former, from: chat) }
         for member in members {
-            try run("INSERT INTO members VALUES (?1, ?2, ?3, 0) ON CONFLICT (chat_id, user_id) DO UPDATE SET role = ?3") {
+            try run(
+                """
+                INSERT INTO members VALUES (?1, ?2, ?3, 0)
+                ON CONFLICT (chat_id, user_id) DO UPDATE SET role = ?3, joined_seq = CASE WHEN joined_seq > ?4 THEN 0 ELSE joined_seq END
+                """
+            ) {
                 $0.bind(1, chat.rawValue)
                 $0.bind(2, member.user.rawValue)
                 $0.bind(3, Int64(member.role.rawValue))
+                $0.bind(4, seq)
             }
         }
     }
@@ -45,9 +54,7 @@ extension ClientState {
             $0.bind(2, Int64(ChatKind.group.rawValue))
             $0.bind(3, title)
         }
-        guard try rows("SELECT members_seq FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }, { $0.unsigned(0) }).first ?? 0 < seq else {
-            return
-        }
+        guard try membersSeq(of: chat) ?? 0 < seq else { return }
         switch change.action {
         case .create:
             try insertMember(sender, .owner, into: chat, at: seq)
@@ -110,6 +117,15 @@ extension ClientState {
     }
 
     // MARK: Looking
+
+    /// Up to where the stored members take all changes into account; nil for a chat that is not known.
+    func membersSeq(of chat: ChatID) throws -> UInt64? {
+        try rows("SELECT members_seq FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }) { $0.unsigned(0) }.first
+    }
+
+    func isGroup(_ chat: ChatID) throws -> Bool {
+        try rows("SELECT kind FROM chats WHERE id = ?", { $0.bind(1, chat.rawValue) }) { $0.integer(0) }.first == Int64(ChatKind.group.rawValue)
+    }
 
     func memberIDs(of chat: ChatID) throws -> [UserID] {
         try rows("SELECT user_id FROM members WHERE chat_id = ? ORDER BY user_id", { $0.bind(1, chat.rawValue) }) { UserID($0.unsigned(0)) }

@@ -79,6 +79,54 @@ import Testing
         #expect(try roles() == [1: .owner])
     }
 
+    /// An answer that ends before what is known was overtaken, or the relay was set back: then nothing came since it was asked.
+    @Test func aFetchedGroupOfARelayThatWasSetBack() throws {
+        try apply(change(.create, [1, 3]), at: 1)
+        try apply(change(.add, [4]), at: 5)
+        let before: [(user: UserID, role: GroupRole)] = [(me, .admin), (UserID(2), .owner), (UserID(3), .member)]
+        try state.transaction { try state.storeGroup(team, members: before, at: 3, joined: 1, left: 0, asked: 1) }
+        #expect(try roles() == [1: .member, 2: .owner, 3: .member, 4: .member], "4 was added while the relay was asked")
+        let known = try state.transaction { try state.membersSeq(of: team) }
+        #expect(known == 5)
+        try state.transaction { try state.storeGroup(team, members: before, at: 3, joined: 1, left: 0, asked: known) }
+        #expect(try roles() == [1: .admin, 2: .owner, 3: .member])
+        // The changes of its new life come behind the answer.
+        try apply(change(.add, [6]), at: 4)
+        #expect(try roles() == [1: .admin, 2: .owner, 3: .member, 6: .member])
+        #expect(try state.transaction { try state.membersSeq(of: team) } == 4)
+    }
+
+    /// Who was removed, and gets a message at that place or before it from a relay that was set back, is a member again.
+    @Test func aRemovalThatIsUndone() throws {
+        try apply(change(.create, [1]), at: 1)
+        _ = try state.transaction { try state.storeReceived(entry(4), mailboxSeq: 1004) }
+        try apply(change(.remove, [1]), at: 9)
+        // The removal is newer than what gives way: it stays.
+        #expect(try state.transaction { try state.makeRoom(in: team, at: 3, for: MessageID(1005)) } == 1)
+        #expect(try state.group(team)?.leftSeq == 9)
+        #expect(try state.transaction { try state.makeRoom(in: team, at: 3, for: MessageID(2000)) } == 1)
+        #expect(try state.group(team)?.leftSeq == 0)
+        let answer: [(user: UserID, role: GroupRole)] = [(me, .member), (UserID(2), .owner)]
+        try state.transaction { try state.storeGroup(team, members: answer, at: 3, joined: 1, left: 0, asked: 2) }
+        #expect(try roles() == [1: .member, 2: .owner])
+    }
+
+    /// What shows that the relay was set back makes the session ask who is in the group.
+    @Test func aGroupOfARelayThatWasSetBackIsAskedFor() async throws {
+        let room = try Room("alice", "bob", "carol")
+        func refreshes() async throws -> Set<ChatID> { try await room["alice"].session.inside { session, _, _ in session.refreshes }.0 }
+        for text in ["one", "two", "three"] { try await room.says(text, from: "bob", without: []) }
+        #expect(try await refreshes().isEmpty)
+        var content = Relay_Client_V1_Content()
+        content.text.text = "two anew"
+        var envelope = try #require(try room.seal(content, from: "bob").envelopes["alice"])
+        envelope.chatSeq = 2
+        envelope.messageID = 5000
+        try await room.give(envelope, to: "alice")
+        #expect(try await refreshes() == [room.chat])
+        #expect(try await room.history("alice").compactMap(\.text) == ["one", "two", "three", "two anew"])
+    }
+
     @Test func removedAndBack() throws {
         try apply(change(.create, [1]), at: 1)
         try apply(change(.remove, [1]), at: 5)
