@@ -63,6 +63,8 @@ package actor Session {
     var knownRecipients: [ChatID: [KnownDevice]] = [:]
     /// Who a name stands for in changes of groups, as the relay said in this session.
     var resolvedUsers: [String: UserID] = [:]
+    /// What the relay was asked without any use, as often as its back-off says.
+    var fruitless: [Question: Backoff] = [:]
     /// Groups whose members are not known as they are now: fetched when there is time.
     var refreshes: Set<ChatID> = []
     /// Users of whom a device's keys cannot be trusted, and why: nothing is sealed for a chat that they are in.
@@ -129,6 +131,12 @@ package actor Session {
         case chat(ChatID, at: UInt64)
         case users([UserID])
         case sender(UserID, DeviceID)
+    }
+
+    /// What sealing needed to know.
+    enum Question: Hashable {
+        case chat(ChatID)
+        case recipient(String)
     }
 
     /// A chat that is being fetched, page by page.

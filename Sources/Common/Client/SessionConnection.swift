@@ -150,6 +150,7 @@ extension Session {
         caughtUpAt = nil
         lookedUp = []
         resolvedUsers = [:]
+        fruitless = [:]
         fetch = nil
         requests = [:]
         prepareAfter?.cancel()

@@ -10,6 +10,38 @@ extension Session {
     func prepare(_ preparation: Preparation) {
         guard !preparing else { return }
         preparing = true
+        guard let wait = pause(before: preparation) else { return ask(for: preparation) }
+        prepareAfter?.cancel()
+        prepareAfter = loop.scheduleTask(in: TimeAmount(wait)) { [weak self] in
+            self?.assumeIsolated { session in session.ask(for: preparation) }
+        }
+    }
+
+    /// How long to wait when the last answers were of no use: nobody gains by the same question without end.
+    func pause(before preparation: Preparation) -> Duration? {
+        let questions: [Question]
+        switch preparation {
+        case .openChat(let recipient): questions = [.recipient(recipient)]
+        case .refetch(let chats): questions = chats.map { .chat($0) }
+        case .users: questions = []
+        }
+        let backoffs = questions.compactMap { fruitless[$0] }
+        guard let longest = backoffs.max(by: { $0.failures < $1.failures }), longest.failures >= Limits.clientFruitlessAnswers else { return nil }
+        return Backoff.jitter(upTo: longest.bound, using: &jitter)
+    }
+
+    /// Whether the answer changed what the question was asked for.
+    func note(_ question: Question, helped: Bool) {
+        guard !helped else {
+            fruitless[question] = nil
+            return
+        }
+        var backoff = fruitless[question] ?? Backoff()
+        _ = backoff.next(using: &jitter)
+        fruitless[question] = backoff
+    }
+
+    private func ask(for preparation: Preparation) {
         let connection = connectionNumber
         Task {
             var retry: Duration?
@@ -48,29 +80,57 @@ extension Session {
     private func openChat(with recipient: String) async throws(ClientError) {
         do throws(ClientError) {
             let user = try await api.user(named: recipient, token: try await currentToken())
-            try await fetch(nil) { () async throws(ClientError) in
+            let chat = try await fetch(nil) { () async throws(ClientError) in
                 try await self.api.openChat(with: UserID(user.userID), token: try await self.currentToken())
             }
             // The relay may know the user under a name that folds to the same; what waits is found by its own name.
             guard user.name == recipient else {
                 throw .refused(Refusal(code: "user_unknown", message: "the relay knows no user \(recipient)", status: 404))
             }
+            let state = try working()
+            let isOpen = try state.transaction {
+                if let chat { try state.markOpened(chat, for: recipient) }
+                return try state.openChat(with: recipient) != nil
+            }
+            note(.recipient(recipient), helped: isOpen)
         } catch {
             guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
-            try bury(try working().transaction { try working().unsealed(to: recipient) }, refusal)
+            try giveUp(on: recipient, refusal)
         }
+    }
+
+    /// Nothing that waits for a user can be sent: neither what is not sealed, nor what is held to be sealed anew.
+    func giveUp(on recipient: String, _ refusal: Refusal) throws(ClientError) {
+        let state = try working()
+        let sealed = window.resealable().flatMap { window.held($0) }.map(\.row)
+        let held = try state.storing {
+            try sealed.filter { row in
+                guard let entry = try state.outboxEntry(row) else { return false }
+                return entry.recipient == recipient && entry.target == nil && entry.command == nil
+            }
+        }
+        window.drop(Set(held))
+        try bury(held + (try state.storing { try state.unsealed(to: recipient) }), refusal)
     }
 
     private func refetch(_ chat: ChatID) async throws(ClientError) {
         do throws(ClientError) {
+            let before = try devices(of: chat)
             try await fetchChat(chat)
             staleChats.remove(chat)
+            note(.chat(chat), helped: try devices(of: chat) != before)
         } catch {
             guard case .refused(let refusal) = error, !refusal.isTemporary, refusal.status != 401 else { throw error }
             let held = window.takeForResealing(chat)
             staleChats.remove(chat)
             try bury(held.map(\.row) + (try working().transaction { try working().unsealed(for: chat) }), refusal)
         }
+    }
+
+    /// Whom a message for the chat is sealed for.
+    private func devices(of chat: ChatID) throws(ClientError) -> [KnownDevice] {
+        let state = try working()
+        return try state.storing { try state.recipients(in: chat) }
     }
 
     /// Finds out who is meant in a change of a group.
@@ -98,13 +158,19 @@ extension Session {
     /// Asks for a chat and stores it. When keys changed while the answer was on its way, the answer may be older than what is known: it is asked for
     /// again before the relay is said to go back to older keys.
     /// - Parameter chat: nil when only the answer says which one it is.
-    private func fetch(_ chat: ChatID?, _ ask: () async throws(ClientError) -> Relay_V1_Chat) async throws(ClientError) {
+    /// - Returns: the chat of the answer.
+    @discardableResult
+    private func fetch(_ chat: ChatID?, _ ask: () async throws(ClientError) -> Relay_V1_Chat) async throws(ClientError) -> ChatID? {
+        var answered: ChatID?
         for _ in 0..<Limits.deviceListRetries {
             let before = keyChanges
             let known = try membersSeq(of: chat)
-            try store(try await ask(), asked: known)
-            if before == keyChanges { return }
+            let answer = try await ask()
+            try store(answer, asked: known)
+            answered = ChatID(answer.chatID)
+            if before == keyChanges { break }
         }
+        return answered
     }
 
     /// The same for a user. Gives what is wrong with their devices, too.

@@ -19,6 +19,7 @@ extension Session {
     /// The relay has an entry of the outbox: what it asked for is done here too.
     func accept(_ row: Int64, _ place: SentPlace, _ state: ClientState, _ effects: inout Effects) throws {
         try makeRoom(for: place, state)
+        if !fruitless.isEmpty { fruitless[.chat(place.chat)] = nil }
         switch try state.storeSent(row, place, by: account) {
         case nil: return
         case .message, .deletion: break

@@ -112,13 +112,13 @@ extension ClientState {
         try !rows("SELECT 1 FROM members WHERE chat_id = ? LIMIT 1", { $0.bind(1, chat.rawValue) }) { _ in true }.isEmpty
     }
 
-    /// The one-to-one chat with a user, once it is known.
+    /// The one-to-one chat with a user, once it is known: one that is not gone, the newest of these.
     package func chat(with name: String) throws(ClientError) -> ChatID? {
         try storing {
             try rows(
                 """
                 SELECT m.chat_id FROM users u JOIN members m ON m.user_id = u.id JOIN chats c ON c.id = m.chat_id
-                WHERE u.name = ? AND u.id IS NOT (SELECT user_id FROM account) AND c.kind = 0 ORDER BY m.chat_id DESC LIMIT 1
+                WHERE u.name = ? AND u.id IS NOT (SELECT user_id FROM account) AND c.kind = 0 ORDER BY c.gone, m.chat_id DESC LIMIT 1
                 """, { $0.bind(1, name) }
             ) { ChatID($0.unsigned(0)) }.first
         }
@@ -132,6 +132,20 @@ extension ClientState {
     }
 
     func markGone(_ chat: ChatID) throws { try run("UPDATE chats SET gone = 1 WHERE id = ?") { $0.bind(1, chat.rawValue) } }
+
+    /// The relay opened the chat for this name: messages go there, and to no other chat of somebody who has or had the name. Whoever was gone is back
+    /// when the relay was set back, or their removal undone.
+    func markOpened(_ chat: ChatID, for name: String) throws {
+        try run(
+            """
+            UPDATE chats SET gone = id <> ?1 WHERE kind = 0 AND (id = ?1 OR id IN (SELECT m.chat_id FROM members m JOIN users u ON u.id = m.user_id
+                WHERE u.name = ?2 AND u.id IS NOT (SELECT user_id FROM account)))
+            """
+        ) {
+            $0.bind(1, chat.rawValue)
+            $0.bind(2, name)
+        }
+    }
 
     /// The active devices of all members: whom a message is sealed for.
     func recipients(in chat: ChatID) throws -> [KnownDevice] {

@@ -592,6 +592,9 @@ package enum Limits {
     package static let clientContactDecisions = contacts
     /// Pages of a list of contacts that a client takes: contacts, requests and ended ones, with room for what changes meanwhile.
     package static let clientContactPages = 4 * (contacts + contactRequests + endedContacts) / contactsPage
+    /// Answers about a chat, one after the other, that change nothing while its messages are refused or cannot be sealed. Before the next question
+    /// the client waits, as it does before it connects again. One or two are ordinary: what the relay pushes is often here before the answer.
+    package static let clientFruitlessAnswers = 3
     /// The first wait before a client connects again is random and at most this long; it doubles up to the ceiling.
     package static let reconnectBase = Duration.milliseconds(200)
     package static let reconnectCeiling = Duration.seconds(30)

@@ -271,6 +271,34 @@ private func mode(_ path: String) throws -> Int {
         }
     }
 
+    /// The relay has the last word about which chat is meant, also when it goes back to an older one.
+    @Test func aChatThatIsOpenedAgain() throws {
+        let state = try enrolled()
+        func open() throws -> ChatID? { try state.transaction { try state.openChat(with: "bob") } }
+        try state.transaction {
+            try state.store(user: UserID(2), name: "bob", displayName: "", devices: [])
+            try state.store(user: UserID(3), name: "carol", displayName: "", devices: [])
+            try state.storeChat(ChatID(5), members: [UserID(1), UserID(2)])
+            try state.storeChat(ChatID(6), members: [UserID(1), UserID(3)])
+            try state.markGone(ChatID(5))
+            try state.markGone(ChatID(6))
+        }
+        #expect(try open() == nil)
+        try state.transaction { try state.markOpened(ChatID(5), for: "bob") }
+        #expect(try open() == ChatID(5))
+        try state.transaction {
+            try state.store(user: UserID(9), name: "bob", displayName: "", devices: [])
+            try state.storeChat(ChatID(50), members: [UserID(1), UserID(9)])
+            try state.markOpened(ChatID(50), for: "bob")
+        }
+        #expect(try open() == ChatID(50))
+        try state.transaction { try state.markGone(ChatID(50)) }
+        #expect(try open() == nil, "the one before went with the user who had the name")
+        try state.transaction { try state.markOpened(ChatID(5), for: "bob") }
+        #expect(try open() == ChatID(5))
+        #expect(try state.transaction { try state.openChat(with: "carol") } == nil)
+    }
+
     @Test func readsAreToldUntilTheyAreConfirmed() throws {
         let state = try enrolled()
         try state.transaction {
