@@ -171,7 +171,7 @@ extension Session {
             // A title that cannot be read (sealed before this device was enrolled, or not by a member's device) is none.
             if case .success(let content) = content, case .groupTitle(let title) = content.kind {
                 entry.text = String(title.title.prefix(Limits.groupTitleCharacters))
-                entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
+                entry.writtenAt = content.writtenAt
             }
             return nil
         }
@@ -180,7 +180,7 @@ extension Session {
             switch content.kind {
             case .text(let text):
                 entry.text = text.text
-                entry.writtenAt = Timestamp(milliseconds: content.writtenAtMs)
+                entry.writtenAt = content.writtenAt
             case .resendRequest, .resent: entry.kind = .technical
             default: entry.problem = "this kind of content needs a newer client"
             }
@@ -249,4 +249,9 @@ extension Session {
         contentKey = key
         return .success(content)
     }
+}
+
+extension Relay_Client_V1_Content {
+    /// When its sender wrote it, as nobody but the sender says: what lies outside of the calendar is moved to its nearest end.
+    var writtenAt: Timestamp { Timestamp(milliseconds: min(max(0, writtenAtMs), Limits.writtenAtMilliseconds)) }
 }

@@ -87,9 +87,7 @@ extension Session {
             guard case .text(let text) = content.kind else {
                 return try state.giveUpRecovering(entry.chat, resent.chatSeq, because: "this kind of content needs a newer client")
             }
-            guard
-                try state.recover(
-                    entry.chat, resent.chatSeq, text: text.text, writtenAt: Timestamp(milliseconds: content.writtenAtMs)),
+            guard try state.recover(entry.chat, resent.chatSeq, text: text.text, writtenAt: content.writtenAt),
                 let found = try state.entry(entry.chat, resent.chatSeq), !found.hidden
             else { return }
             effects.events.append(.recovered(found))

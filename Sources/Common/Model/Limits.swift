@@ -582,6 +582,9 @@ package enum Limits {
     package static let clientEnvelopesWaiting = 512
     /// One message of the relay's stream: a page of envelopes, the last of which may be as large as a body may be.
     package static let clientFrameBytes = drainPageBytes + bodyBytesCeiling + 64 * 1024
+    /// The latest moment at which a message can have been written: the end of the year 9999, beyond which a time has no RFC 3339 form. The earliest
+    /// one is 0, the beginning of 1970.
+    package static let writtenAtMilliseconds: Int64 = 253_402_300_799_999
     /// Characters of a group's title: it must fit a line.
     package static let groupTitleCharacters = 128
     /// Newcomers of a group that a client asks the relay about one by one; for more it fetches the whole group.

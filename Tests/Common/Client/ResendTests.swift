@@ -64,6 +64,36 @@ import Testing
         #expect(try await room.waiting("alice").isEmpty)
     }
 
+    /// Only the sender says when a message was written, and may say anything.
+    @Test func whenItWasWrittenIsInTheCalendar() async throws {
+        let room = try Room("alice", "bob")
+        let latest = Limits.writtenAtMilliseconds
+        #expect(Timestamp(milliseconds: latest).description == "9999-12-31T23:59:59.999Z")
+        let times: [(said: Int64, kept: Int64)] = [
+            (.min, 0), (-1, 0), (0, 0), (1_800_000_000_000, 1_800_000_000_000), (latest, latest), (latest + 1, latest), (.max, latest),
+        ]
+        for (said, kept) in times {
+            var content = Relay_Client_V1_Content()
+            content.text.text = "\(said)"
+            content.writtenAtMs = said
+            try await room.give(try #require(try room.seal(content, from: "alice").envelopes["bob"]), to: "bob")
+            let entry = try #require(try await room.history("bob").last)
+            #expect(entry.text == "\(said)" && entry.writtenAt == Timestamp(milliseconds: kept))
+        }
+        // Nor is what comes again any better.
+        let place = try await room.says("secret", from: "alice", without: ["bob"])
+        _ = try await room["alice"].session.inside { _, state, _ in
+            try state.run("UPDATE history SET written_at = ? WHERE chat_seq = ?") {
+                $0.bind(1, Int64.min)
+                $0.bind(2, place.chatSeq)
+            }
+        }
+        try await room.give(try #require(try await room.sent(by: "bob").first?["alice"]), to: "alice")
+        try await room.give(try #require(try await room.sent(by: "alice").first?["bob"]), to: "bob")
+        let read = try #require(try await room.history("bob").first { $0.text == "secret" })
+        #expect(read.writtenAt == Timestamp(milliseconds: 0))
+    }
+
     @Test func theContentIsForTheDeviceThatAsked() async throws {
         let room = try Room("alice", "bob", "carol")
         let place = try await room.says("secret", from: "alice", without: ["bob"])
