@@ -1,6 +1,7 @@
 import FoundationEssentials
 import RelayCrypto
 import RelayModel
+import RelaySQLite
 import RelayWire
 import SwiftProtobuf
 import Testing
