@@ -112,6 +112,8 @@ package actor Session {
     var caughtUpAt: UInt64?
     /// Announced chats, and up to where each is to be fetched.
     var behind: [ChatID: UInt64] = [:]
+    /// Announced chats of which this connection's relay has been compared with what is here: it may have been set back.
+    var compared: Set<ChatID> = []
     var fetch: Fetch?
 
     struct Waiter {
@@ -137,6 +139,12 @@ package actor Session {
     enum Question: Hashable {
         case chat(ChatID)
         case recipient(String)
+    }
+
+    /// Which page of a chat is asked for.
+    enum PageQuestion {
+        case after(UInt64)
+        case before(UInt64)
     }
 
     /// A chat that is being fetched, page by page.

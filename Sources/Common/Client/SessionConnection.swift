@@ -152,6 +152,7 @@ extension Session {
         resolvedUsers = [:]
         fruitless = [:]
         fetch = nil
+        compared = []
         requests = [:]
         prepareAfter?.cancel()
         prepareAfter = nil

@@ -25,7 +25,7 @@ extension Session {
             if current.next > 0 {
                 fetch?.asking = true
                 fetch?.announced = behind[current.chat] ?? 0
-                effects.page = (current.chat, current.next)
+                effects.page = (current.chat, current.next, nil)
                 return
             }
             try state.fetched(current.chat, upTo: current.announced)
@@ -39,16 +39,26 @@ extension Session {
             return
         }
         fetch = Fetch(chat: chat, announced: announced)
-        effects.page = (chat, try state.highest(chat))
+        let highest = try state.highest(chat)
+        let known = try compared.insert(chat).inserted ? state.lastPlace(in: chat, upTo: min(highest, announced)) : nil
+        effects.page = (chat, highest, known)
     }
 
-    func fetchPage(of chat: ChatID, after seq: UInt64) {
+    func fetchPage(of chat: ChatID, after seq: UInt64, known: ClientState.KnownPlace?) {
         let connection = connectionNumber
         Task {
             let answer: Result<Relay_V1_MessagesPage, ClientError>
             do throws(ClientError) {
                 answer = .success(
-                    try await api.messages(in: chat, after: seq, pageSize: Limits.pageSizeCeiling, token: try await currentToken()))
+                    try await page(behind: seq, known: known) { question async throws(ClientError) in
+                        let token = try await self.currentToken()
+                        switch question {
+                        case .after(let seq):
+                            return try await self.api.messages(in: chat, after: seq, pageSize: Limits.pageSizeCeiling, token: token)
+                        case .before(let seq):
+                            return try await self.api.messages(in: chat, before: seq, pageSize: Limits.pageSizeCeiling, token: token)
+                        }
+                    })
             } catch {
                 answer = .failure(error)
             }
@@ -56,7 +66,6 @@ extension Session {
             do throws(ClientError) {
                 switch answer {
                 case .success(let page):
-                    guard page.next == 0 || page.next > seq else { throw .protocolViolation("a page of a chat leads back") }
                     fetch?.envelopes = page.messages
                     fetch?.next = page.next
                     fetch?.asking = false
@@ -73,6 +82,38 @@ extension Session {
             }
             burst()
         }
+    }
+
+    /// What the relay has behind a place. A relay that was set back has other messages at places that are known here: when it has a newer one at the
+    /// last of them, the page begins where the newer ones begin. Identifiers of messages rise with their places, and with each life of the relay.
+    /// - Parameter known: the last known place, in the first question of a connection.
+    func page(
+        behind seq: UInt64, known: ClientState.KnownPlace?, _ ask: @Sendable (PageQuestion) async throws(ClientError) -> Relay_V1_MessagesPage
+    ) async throws(ClientError) -> Relay_V1_MessagesPage {
+        guard let known, known.seq > 0 else { return try leadsOn(try await ask(.after(seq)), from: seq) }
+        var page = try leadsOn(try await ask(.after(known.seq - 1)), from: known.seq - 1)
+        let found = page.messages.first { $0.chatSeq == known.seq && !$0.gone }
+        guard let found, found.messageID > known.message.rawValue else {
+            page.messages.removeAll { $0.chatSeq <= seq }
+            if page.next > 0 { page.next = max(page.next, seq) }
+            return page
+        }
+        var before = known.seq
+        while true {
+            // Newest first.
+            let earlier = try await ask(.before(before))
+            if let last = earlier.messages.first(where: { !$0.gone && $0.messageID <= known.message.rawValue }) {
+                return try leadsOn(try await ask(.after(last.chatSeq)), from: last.chatSeq)
+            }
+            guard earlier.next > 0 else { return try leadsOn(try await ask(.after(0)), from: 0) }
+            guard earlier.next < before else { throw .protocolViolation("a page of a chat leads on where it should lead back") }
+            before = earlier.next
+        }
+    }
+
+    private func leadsOn(_ page: Relay_V1_MessagesPage, from seq: UInt64) throws(ClientError) -> Relay_V1_MessagesPage {
+        guard page.next == 0 || page.next > seq else { throw .protocolViolation("a page of a chat leads back") }
+        return page
     }
 
     /// Receipts of groups are pushed to the author while connected; what moved meanwhile is fetched.

@@ -48,8 +48,8 @@ extension Session {
         /// Something was pushed that only the list explains.
         var syncContacts = false
         var lookup: Lookup?
-        /// A page of a chat to fetch: what is behind this sequence.
-        var page: (chat: ChatID, after: UInt64)?
+        /// A page of a chat to fetch: what is behind this sequence, once the relay has at the known place what is here.
+        var page: (chat: ChatID, after: UInt64, known: ClientState.KnownPlace?)?
         var prepare: Preparation?
     }
 
@@ -104,7 +104,7 @@ extension Session {
         } else if !lookingUp, let chat = refreshes.popFirst() {
             look(.chat(chat, at: .max))
         }
-        if let page = effects.page { fetchPage(of: page.chat, after: page.after) }
+        if let page = effects.page { fetchPage(of: page.chat, after: page.after, known: page.known) }
         if let preparation = effects.prepare { prepare(preparation) }
         if let pause = effects.pauseSending { resumeSending(after: pause) }
         if let pause = effects.readAgain { sendReadsAgain(after: pause) }
@@ -166,7 +166,10 @@ extension Session {
         case .caughtUp(let caughtUp): caughtUpAt = caughtUp.mailboxSeq
         case .announcement(let announcement):
             let chat = ChatID(announcement.chatID)
-            guard announcement.chatID > 0, try state.highest(chat) < announcement.chatSeq else { break }
+            guard announcement.chatID > 0 else { break }
+            // What is not above the places here is nothing new, or the relay was set back: the first answer of a connection says which. Until it is
+            // stored, nobody knows what is above.
+            guard try state.highest(chat) < announcement.chatSeq || behind[chat] != nil || !compared.contains(chat) else { break }
             try state.announce(chat, announcement.chatSeq)
             behind[chat] = max(behind[chat] ?? 0, announcement.chatSeq)
         case .contacts(let contacts): try apply(contacts, state, &effects)

@@ -51,10 +51,27 @@ extension ClientState {
             """)
         try atPlaces(
             """
-            UPDATE chats SET highest_seq = min(highest_seq, ?2 - 1), announced_seq = min(announced_seq, ?2 - 1),
-                members_seq = min(members_seq, ?2 - 1), left_seq = CASE WHEN left_seq >= ?2 AND left_seq < ?3 THEN 0 ELSE left_seq END WHERE id = ?1
+            UPDATE chats SET highest_seq = min(highest_seq, ?2 - 1), members_seq = min(members_seq, ?2 - 1),
+                left_seq = CASE WHEN left_seq >= ?2 AND left_seq < ?3 THEN 0 ELSE left_seq END WHERE id = ?1
             """)
         return count
+    }
+
+    /// A place of a chat, and the message that stands there.
+    struct KnownPlace: Equatable {
+        var seq: UInt64
+        var message: MessageID
+    }
+
+    /// The last known place of a chat up to `seq`.
+    func lastPlace(in chat: ChatID, upTo seq: UInt64) throws -> KnownPlace? {
+        try rows(
+            "SELECT chat_seq, message_id FROM history WHERE chat_id = ? AND chat_seq <= ? AND message_id > 0 ORDER BY chat_seq DESC LIMIT 1",
+            {
+                $0.bind(1, chat.rawValue)
+                $0.bind(2, seq)
+            }
+        ) { KnownPlace(seq: $0.unsigned(0), message: MessageID($0.unsigned(1))) }.first
     }
 
     /// A message that the relay has twice: it was given here before the relay was set back, and its sender, who never heard so, sent it again.

@@ -1,6 +1,7 @@
 import RelayModel
 import RelaySQLite
 import RelayTestSupport
+import RelayWire
 import Testing
 
 @testable import RelayClient
@@ -35,6 +36,30 @@ import Testing
         }
     }
 
+    /// What a relay has of the chat: which message stands at each place. Its pages have three.
+    private struct Relay: Sendable {
+        var messages: [UInt64: UInt64]
+        var gone: UInt64?
+
+        func page(_ question: Session.PageQuestion) -> Relay_V1_MessagesPage {
+            let places: [UInt64]
+            switch question {
+            case .after(let seq): places = messages.keys.filter { $0 > seq }.sorted()
+            case .before(let seq): places = messages.keys.filter { $0 < seq }.sorted(by: >)
+            }
+            var page = Relay_V1_MessagesPage()
+            if places.count > 3 { page.next = places[2] }
+            page.messages = places.prefix(3).map { place in
+                var envelope = Relay_V1_Envelope()
+                envelope.chatID = 77
+                envelope.chatSeq = place
+                if place == gone { envelope.gone = true } else { envelope.messageID = messages[place] ?? 0 }
+                return envelope
+            }
+            return page
+        }
+    }
+
     private var texts: [String] { get throws { try state.history().compactMap(\.text) } }
 
     @Test func placesAreGivenAgain() throws {
@@ -66,6 +91,73 @@ import Testing
         #expect(try receive(entry(3, 901, "third", number: 3)) == .new)
         #expect(try texts == ["first", "second", "third"])
         #expect(try state.storing { try state.highest(chat) } == 3)
+    }
+
+    /// What is announced is fetched from where the relay and the device have the same.
+    @Test func anAnnouncedChatIsFetchedFromWhereItWasSetBack() async throws {
+        let room = try Room("alice", "bob")
+        let session = try room["alice"].session
+        func fetched(_ relay: Relay, behind seq: UInt64, _ known: UInt64, _ message: UInt64) async throws -> String {
+            let known = ClientState.KnownPlace(seq: known, message: MessageID(message))
+            let page = try await session.page(behind: seq, known: known) {
+                @Sendable (question: Session.PageQuestion) async throws(ClientError) -> Relay_V1_MessagesPage in relay.page(question)
+            }
+            return "\(page.messages.map(\.chatSeq)) \(page.next)"
+        }
+        func relay(_ places: ClosedRange<UInt64>, _ message: (UInt64) -> UInt64) -> Relay {
+            Relay(messages: Dictionary(uniqueKeysWithValues: places.map { ($0, message($0)) }))
+        }
+        var before = relay(1...20) { $0 * 100 }
+        // Nothing new; something new; more than a page.
+        #expect(try await fetched(before, behind: 20, 20, 2000) == "[] 0")
+        #expect(try await fetched(before, behind: 19, 19, 1900) == "[20] 0")
+        #expect(try await fetched(before, behind: 10, 10, 1000) == "[11, 12] 12")
+        // What stands at the known place here has expired there.
+        before.messages[10] = nil
+        #expect(try await fetched(before, behind: 10, 10, 1000) == "[11, 12, 13] 13")
+        // Ten are left, and the chat has grown again: not as far as before, and farther.
+        for last in [15, 25] as [UInt64] {
+            var again = relay(1...last) { $0 <= 10 ? $0 * 100 : 5000 + $0 }
+            let known = min(last, 20)
+            #expect(try await fetched(again, behind: 20, known, known * 100) == "[11, 12, 13] 13")
+            // A gap has no message of its own.
+            again.gone = 10
+            #expect(try await fetched(again, behind: 20, known, known * 100) == "[10, 11, 12] 12")
+        }
+        // Nothing is left of what it had.
+        #expect(try await fetched(relay(1...8) { 5000 + $0 }, behind: 20, 8, 800) == "[1, 2, 3] 3")
+    }
+
+    /// The first announcement of a connection is looked into, wherever it says the chat ends; a later one when it says something new.
+    @Test func anAnnouncementBelowWhatIsKnownIsLookedInto() async throws {
+        let room = try Room("alice", "bob", "carol")
+        let chat = room.chat
+        for text in ["one", "two", "three"] { try await room.says(text, from: "bob", without: []) }
+        _ = try await room["alice"].session.inside { session, state, effects in
+            var frame = Relay_V1_ServerFrame()
+            frame.announcement.chatID = chat.rawValue
+            frame.announcement.chatSeq = 2
+            try session.apply(frame, state, &effects)
+            try session.storeFetched(state, &effects)
+            let first = session.behind
+            #expect(first == [chat: 2])
+            let page = effects.page
+            #expect(page?.after == 3 && page?.known == ClientState.KnownPlace(seq: 2, message: MessageID(1002)))
+            // While that is asked, what comes may be above the places that are left.
+            frame.announcement.chatSeq = 3
+            try session.apply(frame, state, &effects)
+            let meanwhile = session.behind
+            #expect(meanwhile == [chat: 3])
+            session.behind = [:]
+            session.fetch = nil
+            try session.apply(frame, state, &effects)
+            let same = session.behind
+            #expect(same.isEmpty)
+            frame.announcement.chatSeq = 4
+            try session.apply(frame, state, &effects)
+            let new = session.behind
+            #expect(new == [chat: 4])
+        }
     }
 
     /// Answers and what is fetched come in any order; a late one is no sign that the relay was set back.
