@@ -50,6 +50,9 @@ struct TokenBucket: Sendable, Equatable {
         return nil
     }
 
-    /// Gives back what ``take(_:at:)`` took.
-    mutating func putBack(_ rate: Rate) { fullAt -= rate.interval }
+    /// Gives back what ``take(_:at:)`` took. A bucket that was forgotten in between, and is new, stays full.
+    mutating func putBack(_ rate: Rate) {
+        let (before, overflows) = fullAt.subtractingReportingOverflow(rate.interval)
+        fullAt = overflows ? .min : before
+    }
 }

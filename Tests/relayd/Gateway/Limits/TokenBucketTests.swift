@@ -27,6 +27,13 @@ import Testing
         #expect(bucket.isFull(at: 5 + 2 * Self.second / 10))
     }
 
+    /// It was forgotten, as one that is full may be, while somebody was about to give a token back.
+    @Test func nothingComesIntoANewOne() throws {
+        var bucket = TokenBucket()
+        bucket.putBack(try #require(Rate(perSecond: 1)))
+        #expect(bucket == TokenBucket())
+    }
+
     @Test func theExtremesFit() throws {
         #expect(Rate(perSecond: 0) == nil)
         for (perSecond, seconds) in [(1, 1), (3, 60), (1_000_000, 3600)] {
